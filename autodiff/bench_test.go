@@ -11,8 +11,8 @@ import (
 	"github.com/descent-ml/descent/tensor"
 )
 
-// mlp is the multilayer perceptron 784-512-512-10 on a random batch, with a step that records the loss and
-// stores the gradient.
+// mlp is a multilayer perceptron in-hidden-hidden-10 on a random batch, with a step that records the loss
+// and stores the gradient.
 type mlp[T tensor.Float] struct {
 	tape   *ad.Tape[T]
 	x      tensor.Tensor[T]
@@ -23,14 +23,14 @@ type mlp[T tensor.Float] struct {
 	loss   ad.Var[T]
 }
 
-func newMLP[T tensor.Float](batch int, pool *tensor.Pool) *mlp[T] {
-	m := &mlp[T]{tape: ad.NewTape(tensor.NewWorkspace[T](pool)), x: tensor.New[T](batch, 784), labels: make([]int32, batch)}
+func newMLP[T tensor.Float](in, hidden, batch int, pool *tensor.Pool) *mlp[T] {
+	m := &mlp[T]{tape: ad.NewTape(tensor.NewWorkspace[T](pool)), x: tensor.New[T](batch, in), labels: make([]int32, batch)}
 	key := tensor.KeyOf(1)
 	tensor.Normal(key.Named("x"), m.x.Data(), 0, 1)
 	for i := range m.labels {
 		m.labels[i] = int32(i % 10)
 	}
-	widths := []int{784, 512, 512, 10}
+	widths := []int{in, hidden, hidden, 10}
 	for l := range 3 {
 		w, b := tensor.New[T](widths[l], widths[l+1]), tensor.New[T](widths[l+1])
 		tensor.Normal(key.Fold(uint64(l)), w.Data(), 0, 0.05)
@@ -56,11 +56,11 @@ func (m *mlp[T]) backward() { m.tape.Backward(m.loss, m.params, m.grad, nil, nil
 
 // A steady step allocates a few small objects, and a large batch no more bytes than a small one.
 func TestStepAllocations(t *testing.T) {
-	const steps = 10
+	const steps = 4
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection empties the kernels' pools of packing buffers
 	for _, workers := range []int{1, 2} {
 		for _, batch := range []int{1, 32, 256} {
-			m := newMLP[float32](batch, tensor.NewPool(workers))
+			m := newMLP[float32](128, 128, batch, tensor.NewPool(workers))
 			step := func() { m.forward(); m.backward() }
 			step()
 			held := m.tape.Workspace().Bytes()
@@ -84,7 +84,7 @@ func TestStepAllocations(t *testing.T) {
 func BenchmarkMLPForwardBackward(b *testing.B) {
 	for _, batch := range []int{256, 32} {
 		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
-			m := newMLP[float32](batch, tensor.NewPool(0))
+			m := newMLP[float32](784, 512, batch, tensor.NewPool(0))
 			m.forward()
 			m.backward()
 			b.ReportAllocs()
@@ -100,5 +100,21 @@ func BenchmarkMLPForwardBackward(b *testing.B) {
 			b.ReportMetric(float64(b.N)/total.Seconds(), "steps/s")
 			b.ReportMetric(float64(total-fwd)/float64(fwd), "backward/forward")
 		})
+	}
+}
+
+// The shape is that of ResNet-20's first stage on CIFAR-10 at batch 128.
+func BenchmarkBatchNorm(b *testing.B) {
+	tp := ad.NewTape(tensor.NewWorkspace[float32](tensor.NewPool(0)))
+	x, g := tensor.New[float32](128, 32, 32, 16), tensor.New[float32](16)
+	tensor.Normal(tensor.KeyOf(1), x.Data(), 0, 1)
+	tensor.Fill(g, 1)
+	into := []tensor.Tensor[float32]{tensor.New[float32](128, 32, 32, 16), tensor.New[float32](16)}
+	b.SetBytes(int64(4 * x.Size()))
+	for range b.N {
+		tp.Reset()
+		in := []ad.Var[float32]{tp.Input(x), tp.Input(g)}
+		y, _, _ := ad.BatchNorm(in[0], in[1], in[1], 1e-5)
+		tp.Backward(ad.Dot(y, y), in, into, nil, nil)
 	}
 }

@@ -58,6 +58,15 @@ func imageFunctions() []imageFunction {
 			imageFunction{"MaxPool2D " + g.String(), func(v []variable) variable { return autodiff.MaxPool2D(v[0], g) }, x},
 			imageFunction{"AvgPool2D " + g.String(), func(v []variable) variable { return autodiff.AvgPool2D(v[0], g) }, x})
 	}
+	for _, c := range []struct{ g, p tensor.ConvGeom }{
+		{tensor.SameConv(3, 3, 1, 6, 7), tensor.SameConv(3, 3, 2, 6, 7)},
+		{asym, tensor.ValidConv(2, 2, 2)},
+		{group(tensor.ValidConv(3, 3, 1), 2), tensor.PadConv(3, 3, 2, 1)},
+	} {
+		f := func(v []variable) variable { return autodiff.ConvReLUMaxPool2D(v[0], v[1], v[2], c.g, c.p) }
+		shapes := []tensor.Shape{tensor.ShapeOf(2, 6, 7, 4), tensor.ShapeOf(c.g.KH*c.g.KW*4/c.g.Normal().Groups, 8), tensor.ShapeOf(8)}
+		list = append(list, imageFunction{"ConvReLUMaxPool2D " + c.g.String() + " pool " + c.p.String(), f, shapes})
+	}
 	return append(list, imageFunction{"GlobalAvgPool", func(v []variable) variable { return autodiff.GlobalAvgPool(v[0]) },
 		[]tensor.Shape{tensor.ShapeOf(2, 6, 7, 3)}})
 }
@@ -204,7 +213,7 @@ func TestBackwardOfImagesEqualsVJP(t *testing.T) {
 // pooling, numbers that differ by more than its steps; ReLU is left to the test above.
 func TestImageFunctionsPassTheGradientChecker(t *testing.T) {
 	for _, c := range imageFunctions() {
-		if strings.HasPrefix(c.name, "ConvReLU2D") {
+		if strings.HasPrefix(c.name, "ConvReLU") {
 			continue
 		}
 		inputs := normals(7, c.inputs)
@@ -218,6 +227,52 @@ func TestImageFunctionsPassTheGradientChecker(t *testing.T) {
 		f := func(_ *autodiff.Tape[float64], x []variable) variable { return c.f(x) }
 		if _, err := check.Check(f, inputs...); err != nil {
 			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// The fused operation is the composition of the two, in values and gradients.
+func TestConvReLUMaxPoolIsTheComposition(t *testing.T) {
+	for _, c := range []struct {
+		x    []int
+		g, p tensor.ConvGeom
+	}{
+		{[]int{21, 12, 13, 1}, tensor.SameConv(5, 5, 1, 12, 13), tensor.ValidConv(2, 2, 2)},
+		{[]int{21, 12, 13, 4}, tensor.ValidConv(3, 3, 1), tensor.SameConv(3, 3, 2, 10, 11)},
+		{[]int{3, 40, 41, 4}, tensor.SameConv(3, 3, 1, 40, 41), tensor.SameConv(3, 3, 2, 40, 41)},
+	} {
+		const out = 6
+		in := normals(9, []tensor.Shape{tensor.ShapeOf(c.x...), tensor.ShapeOf(c.g.KH*c.g.KW*c.x[3], out), tensor.ShapeOf(out)})
+		run := func(fused bool, workers int) [][]float64 {
+			tape := autodiff.NewTape(tensor.NewWorkspace[float64](tensor.NewPool(workers)))
+			v := []variable{tape.Input(in[0]), tape.Input(in[1]), tape.Input(in[2])}
+			var y variable
+			if fused {
+				y = autodiff.ConvReLUMaxPool2D(v[0], v[1], v[2], c.g, c.p)
+			} else {
+				y = autodiff.MaxPool2D(autodiff.ConvReLU2D(v[0], v[1], v[2], c.g), c.p)
+			}
+			values := [][]float64{append([]float64(nil), y.Value().Data()...)}
+			g := normals(10, []tensor.Shape{y.Shape()})[0]
+			for _, d := range tape.VJP(y, tape.Input(g), v) {
+				values = append(values, append([]float64(nil), d.Value().Data()...))
+			}
+			return values
+		}
+		want, got, again := run(false, 1), run(true, 1), run(true, 3)
+		for i := range want {
+			scale := 0.0
+			for _, v := range want[i] {
+				scale = max(scale, math.Abs(v))
+			}
+			for j, v := range want[i] {
+				if !(math.Abs(got[i][j]-v) <= 1e-13*scale) {
+					t.Fatalf("%v: result %d element %d: %v, composition %v", c.x, i, j, got[i][j], v)
+				}
+				if got[i][j] != again[i][j] {
+					t.Fatalf("%v: result %d element %d: %v with one worker, %v with three", c.x, i, j, got[i][j], again[i][j])
+				}
+			}
 		}
 	}
 }

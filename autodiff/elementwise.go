@@ -248,7 +248,7 @@ func Maximum[T tensor.Float](a, b Var[T]) Var[T] { return choose(a, b, false) }
 func Minimum[T tensor.Float](a, b Var[T]) Var[T] { return choose(a, b, true) }
 
 func choose[T tensor.Float](a, b Var[T], smaller bool) Var[T] {
-	t, m := equalShapes("Maximum", a, b)
+	t, m := equalShapes("Maximum or Minimum", a, b)
 	if smaller {
 		tensor.Sub(t.ws, m, b.Value(), a.Value())
 	} else {

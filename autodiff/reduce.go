@@ -59,7 +59,7 @@ func MeanAxis[T tensor.Float](x Var[T], axis int) Var[T] {
 // MaxCols returns the largest element of each row of x viewed as a matrix, [rows]. The derivative is that
 // of the first largest one.
 func MaxCols[T tensor.Float](x Var[T]) Var[T] {
-	at := make([]int32, x.Shape().Rows())
+	at := x.tape.ws.Int32s(x.Shape().Rows())
 	tensor.ArgMax(at, x.Value())
 	return Pick(x, at)
 }

@@ -12,7 +12,7 @@ import (
 
 // Row is a method's line of the ranking. Medians are over the seeds.
 type Row struct {
-	Rank     int                `json:"rank"` // 1 is best; 0: most runs gave no value
+	Rank     int                `json:"rank"` // 1 is best, equal medians share it; 0: most runs gave no value
 	Method   string             `json:"method"`
 	Metric   string             `json:"metric"`
 	Median   Number             `json:"median"` // a run that diverged or failed counts as infinitely bad
@@ -101,7 +101,8 @@ func value(r *train.Result, metric string) float64 {
 	return e.Metric(metric)
 }
 
-// Rank computes Metric and Ranking from Results.
+// Rank computes Metric and Ranking from Results. Methods with equal medians share a rank and stay in the order of the
+// line-up: times, which change from call to call, do not decide.
 func (c *Comparison) Rank() {
 	c.Metric = chooseMetric(c.Results)
 	c.Ranking = []Row{}
@@ -125,14 +126,15 @@ func (c *Comparison) Rank() {
 		if ra != rb {
 			return ra
 		}
-		if ra && a.Median != b.Median {
-			return Better(c.Metric, float64(a.Median), float64(b.Median))
-		}
-		return a.TrainSeconds < b.TrainSeconds
+		return ra && Better(c.Metric, float64(a.Median), float64(b.Median))
 	})
 	for i := range c.Ranking {
-		if isFinite(float64(c.Ranking[i].Median)) {
-			c.Ranking[i].Rank = i + 1
+		row := &c.Ranking[i]
+		if !isFinite(float64(row.Median)) {
+			break
+		}
+		if row.Rank = i + 1; i > 0 && row.Median == c.Ranking[i-1].Median {
+			row.Rank = c.Ranking[i-1].Rank
 		}
 	}
 }

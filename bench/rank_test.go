@@ -92,15 +92,16 @@ func TestLowerIsBetterForErrors(t *testing.T) {
 	}
 }
 
-func TestEqualMediansShareTheOrderOfTime(t *testing.T) {
+func TestEqualMediansShareARank(t *testing.T) {
 	nan := math.NaN()
 	none := train.Quality{Loss: nan, Accuracy: nan, RMSE: nan, Calibration: nan}
-	cell := func(method string, seconds float64) Cell {
-		return Cell{Result: train.Result{Method: method, Status: train.Completed, TrainSeconds: seconds, Test: train.Quality{Loss: 1, Accuracy: 0.5, RMSE: nan, Calibration: nan}, Train: none, Val: none}}
+	cell := func(method string, accuracy, seconds float64) Cell {
+		return Cell{Result: train.Result{Method: method, Status: train.Completed, TrainSeconds: seconds, Test: train.Quality{Loss: 1, Accuracy: accuracy, RMSE: nan, Calibration: nan}, Train: none, Val: none}}
 	}
-	c := Comparison{Methods: []Method{{Name: "slow"}, {Name: "fast"}}, Results: []Cell{cell("slow", 3), cell("fast", 2)}}
+	c := Comparison{Methods: []Method{{Name: "last"}, {Name: "slow"}, {Name: "fast"}},
+		Results: []Cell{cell("last", 0.4, 1), cell("slow", 0.5, 3), cell("fast", 0.5, 2)}}
 	c.Rank()
-	if c.Ranking[0].Method != "fast" {
-		t.Errorf("the first is %s", c.Ranking[0].Method)
+	if order(&c) != "slow fast last" || c.Ranking[0].Rank != 1 || c.Ranking[1].Rank != 1 || c.Ranking[2].Rank != 3 {
+		t.Errorf("%s with ranks %d %d %d", order(&c), c.Ranking[0].Rank, c.Ranking[1].Rank, c.Ranking[2].Rank)
 	}
 }

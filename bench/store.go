@@ -80,7 +80,7 @@ func (s *store) write(name string, v any) error {
 	if s.dir == "" {
 		return nil
 	}
-	b, err := json.MarshalIndent(v, "", " ")
+	b, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("bench: %s: %w", name, err)
 	}

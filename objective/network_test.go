@@ -159,8 +159,9 @@ func TestDerivativesAgainstDifferences(t *testing.T) {
 			_, err = n.Evaluate(moved(theta, v, -h/norm(v)), gDown)
 			must(t, err)
 			fd := difference(gUp, gDown)
+			perUnit := norm(v) / (2 * h)
 			for i := range fd {
-				fd[i] *= norm(v) / (2 * h)
+				fd[i] *= perUnit
 			}
 			if e := norm(difference(fd, hv)) / norm(hv); !(e < 1e-6) {
 				t.Errorf("Hessian-vector product differs from the difference of gradients by %.2g of its length", e)

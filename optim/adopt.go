@@ -27,14 +27,15 @@ type ADOPT[T tensor.Float] struct {
 	beta1, beta2 float64
 	m, v         []T
 	eps          []T // a block of ε
-	bound        float64
+	above, below []T // blocks of the bounds ±k^¼
 	first        bool
 }
 
 // NewADOPT returns the link.
 func NewADOPT[T tensor.Float](env Env, beta1, beta2, eps float64) *ADOPT[T] {
 	n := env.Layout.Size()
-	return &ADOPT[T]{beta1: beta1, beta2: beta2, m: make([]T, n), v: make([]T, n), eps: constant(T(eps))}
+	return &ADOPT[T]{beta1: beta1, beta2: beta2, m: make([]T, n), v: make([]T, n),
+		eps: constant(T(eps)), above: constant(T(0)), below: constant(T(0))}
 }
 
 // Name returns "adopt".
@@ -45,9 +46,13 @@ func (l *ADOPT[T]) State() State[T] {
 	return State[T]{{Name: "m", Vector: l.m}, {Name: "v", Vector: l.v}}
 }
 
-// Begin computes the bound.
+// Begin computes the bounds.
 func (l *ADOPT[T]) Begin(s *Stage[T]) {
-	l.first, l.bound = s.T == 1, math.Pow(float64(s.T-1), 0.25)
+	l.first = s.T == 1
+	bound := T(math.Pow(float64(s.T-1), 0.25))
+	for i := range l.above {
+		l.above[i], l.below[i] = bound, -bound
+	}
 }
 
 // Apply replaces the update.
@@ -61,10 +66,8 @@ func (l *ADOPT[T]) Apply(b *Block[T]) {
 	simd.Sqrt(t, v)
 	simd.Max(t, t, l.eps[:len(t)])
 	simd.Div(c, b.U, t)
-	bound := T(l.bound)
-	for i, x := range c {
-		c[i] = min(max(x, -bound), bound)
-	}
+	simd.Min(c, c, l.above[:len(c)])
+	simd.Max(c, c, l.below[:len(c)])
 	simd.Axpby(m, T(1-l.beta1), c, T(l.beta1))
 	simd.Mul(t, b.U, b.U)
 	simd.Axpby(v, T(1-l.beta2), t, T(l.beta2))

@@ -32,9 +32,9 @@ type Prodigy[T tensor.Float] struct {
 	m, v, s, p0       []T
 	d, r              float64
 
-	dNow, weight, e float64
-	first           bool
-	dots, sums      []float64 // by block
+	dNow, weight float64
+	first        bool
+	dots, sums   []float64 // by block
 }
 
 // NewProdigy returns the link; d0 is the first estimate.

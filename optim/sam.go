@@ -12,7 +12,8 @@ import (
 //	e = ρ g/‖g‖,   u ← ∇L(p + e)        on the same batch
 //
 // It is the first link of a chain, so that what follows is the inner method. A zero gradient is left as it
-// is.
+// is. Where gradients are accumulated each small batch has its own e, so that the sum is not that of the large
+// batch (the paper's m-sharpness).
 //
 // Paper: Foret et al., "Sharpness-aware minimization for efficiently improving generalization", 2021. Deviations:
 // none (programs add 10⁻¹² to ‖g‖).

@@ -22,7 +22,7 @@ type Spec[T tensor.Float] struct {
 	WhenNot string // when not to, and how it fails
 
 	Settings         []Setting // own settings first, then those common to all methods
-	MemoryFloats     float64   // state kept for every parameter, in numbers of its type
+	MemoryFloats     float64   // kept for every parameter, state and temporaries, in numbers of its type; ema adds 1, accumulate 1
 	GradientsPerStep int       // gradients of the batch evaluated in one step
 	Invariances      Invariance
 
@@ -47,6 +47,20 @@ const (
 	// Rest: at a zero gradient from the first step on, the parameters stay where they are.
 	Rest
 )
+
+// String lists the properties in words.
+func (i Invariance) String() string {
+	var words []string
+	for k, word := range []string{"scale of the gradient", "permutation of the coordinates", "scale of one layer's gradient", "rest at zero gradient"} {
+		if i&(1<<k) != 0 {
+			words = append(words, word)
+		}
+	}
+	if words == nil {
+		return "none"
+	}
+	return strings.Join(words, ", ")
+}
 
 // Env is what a method is made for, besides its settings.
 type Env struct {

@@ -154,18 +154,23 @@ func (p *Page) summary() []string {
 	if many {
 		kind = "median " + what
 	}
-	s = append(s, fmt.Sprintf("%s has the best %s, %s.", best.Name, kind, metricText(p.Task.Metric, best.Median)))
-	if many {
-		var overlap []string
-		for _, r := range rows[1:] {
-			if r.Rank > 0 && r.Low <= best.High && r.High >= best.Low {
-				overlap = append(overlap, r.Name)
-			}
+	var first, overlap []string
+	for _, r := range rows {
+		switch {
+		case r.Rank == 1:
+			first = append(first, r.Name)
+		case r.Rank > 0 && r.Low <= best.High && r.High >= best.Low:
+			overlap = append(overlap, r.Name)
 		}
-		if len(overlap) > 0 {
-			s = append(s, fmt.Sprintf("Its range over the seeds overlaps that of %s: %s do not tell them apart.",
-				list(overlap), plural(len(best.Runs), "seed")))
-		}
+	}
+	verb := "has"
+	if len(first) > 1 {
+		verb = "share"
+	}
+	s = append(s, fmt.Sprintf("%s %s the best %s, %s.", list(first), verb, kind, metricText(p.Task.Metric, best.Median)))
+	if many && len(overlap) > 0 {
+		s = append(s, fmt.Sprintf("The range of %s over the seeds overlaps that of %s: %s do not tell them apart.",
+			best.Name, list(overlap), plural(len(best.Runs), "seed")))
 	}
 	var quick *row
 	for i := range rows {
@@ -227,6 +232,8 @@ func seconds(s float64) string {
 		return strconv.FormatFloat(s, 'f', 0, 64)
 	case s >= 9.995:
 		return strconv.FormatFloat(s, 'f', 1, 64)
+	case s > 0 && s < 0.0995:
+		return strconv.FormatFloat(s, 'f', 3, 64)
 	}
 	return strconv.FormatFloat(s, 'f', 2, 64)
 }

@@ -45,7 +45,7 @@ type Fact struct{ Name, Value string }
 type Method struct {
 	Name, Title, Formula, Paper, When, WhenNot string
 
-	Rank        int     // 1 is best; 0 if no run gave a value
+	Rank        int     // 1 is best, equals share it; 0 if most runs gave no value
 	Median      float64 // over the seeds, of the final value; NaN if none
 	Low, High   float64 // spread, see Page.Interval
 	WallSeconds float64 // median over the runs

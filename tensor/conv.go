@@ -33,26 +33,10 @@ func convForward[T Float](ws *Workspace[T], dst, x, w, b Tensor[T], g ConvGeom, 
 		panic(ShapeError{Op: "Conv2D", A: ShapeOf(c.o), B: b.shape, Detail: "bias"})
 	}
 	// Every element of the output is summed in the order of the patch's columns, whatever the cut.
-	if c.linesAreColumns() {
-		defer ws.Release(ws.Mark())
-		xp, q := padded(ws, x.data, c.patchGeom)
-		ws.pool.Range(c.positions(), c.ow, func(lo, hi int) {
-			y := dst.data[lo*c.o : hi*c.o]
-			simd.GemmBlocks(true, false, hi-lo, c.o, c.k, 1, transposedBlocks(xp, &q, lo), w.data, c.o, 0, y, c.o, nil, false)
-			finishNarrow(y, b.data, relu)
-		})
-		return
-	}
+	defer ws.Release(ws.Mark())
+	rows := patchesOf(ws, x.data, c.patchGeom)
 	ws.pool.Range(c.positions(), c.ow, func(lo, hi int) {
-		y := dst.data[lo*c.o : hi*c.o]
-		for p := range c.groups {
-			bias := b.data
-			if bias != nil {
-				bias = bias[p*c.og : (p+1)*c.og]
-			}
-			simd.GemmBlocks(false, false, hi-lo, c.og, c.k, 1, blocks(x.data, &c.patchGeom, p, lo),
-				w.data[p*c.og:], c.o, 0, y[p*c.og:], c.o, bias, relu)
-		}
+		rows.reader().times(dst.data[lo*c.o:hi*c.o], &c, w.data, b.data, relu, lo, hi-lo)
 	})
 }
 
@@ -67,23 +51,30 @@ func Conv2DInputGrad[T Float](ws *Workspace[T], dx, dy, w Tensor[T], g ConvGeom)
 	// from. Images are independent and each receives its lines in order, whatever the cut.
 	wt := ws.New(ShapeOf(c.o, c.k)) // wᵀ; the rows of group p begin at p·og
 	Permute(ws, wt, w.View(ShapeOf(c.k, c.o)), []int{1, 0})
-	lines := min(c.n*c.oh, max(1, blockElems/(c.ow*c.k)))
-	size := lines * c.ow * c.k
+	size := c.linesPerBlock() * c.ow * c.k
 	workers := min(ws.pool.workers, c.n)
 	scratch := ws.Slice(workers * size)
 	ws.pool.Do(workers, func(_, part int) {
-		buf := scratch[part*size:][:size]
-		first, last := part*c.n/workers, (part+1)*c.n/workers
-		clear(dx.data[first*c.h*c.w*c.c : last*c.h*c.w*c.c])
-		for lo := first * c.oh; lo < last*c.oh; lo += lines {
-			rows := (min(lo+lines, last*c.oh) - lo) * c.ow
-			for p := range c.groups {
-				simd.Gemm(false, false, rows, c.k, c.og, 1, dy.data[lo*c.ow*c.o+p*c.og:], c.o, wt.data[p*c.og*c.k:], c.k, 0, buf, c.k)
-				addPatches(dx.data, buf, &c.patchGeom, p, lo*c.ow, rows)
-			}
-		}
+		lo, hi := part*c.n/workers, (part+1)*c.n/workers
+		addInputGrad(dx.data, scratch[part*size:][:size], dy.data[lo*c.oh*c.ow*c.o:], wt.data, &c, lo, hi)
 	})
 }
+
+// addInputGrad is Conv2DInputGrad for the images lo … hi of dx; dy begins with image lo.
+func addInputGrad[T Float](dx, patches, dy, wt []T, c *conv, lo, hi int) {
+	clear(dx[lo*c.h*c.w*c.c : hi*c.h*c.w*c.c])
+	step := len(patches) / (c.ow * c.k)
+	for line := 0; line < (hi-lo)*c.oh; line += step {
+		rows := min(step, (hi-lo)*c.oh-line) * c.ow
+		for p := range c.groups {
+			simd.Gemm(false, false, rows, c.k, c.og, 1, dy[line*c.ow*c.o+p*c.og:], c.o, wt[p*c.og*c.k:], c.k, 0, patches, c.k)
+			addPatches(dx, patches, &c.patchGeom, p, (lo*c.oh+line)*c.ow, rows)
+		}
+	}
+}
+
+// linesPerBlock returns how many output lines have their patches' gradients stored at once.
+func (c *conv) linesPerBlock() int { return min(c.n*c.oh, max(1, blockElems/(c.ow*c.k))) }
 
 // Conv2DWeightGrad stores in dw the gradient with respect to the weights, the adjoint of [Conv2D] in its
 // second argument: dw = patches(x)ᵀ·dy, of the shape of the weights. The batch is cut into groups of
@@ -97,22 +88,10 @@ func Conv2DWeightGrad[T Float](ws *Workspace[T], dw, x, dy Tensor[T], g ConvGeom
 	if parts > 1 {
 		sums = ws.Slice(parts * len(dw.data))
 	}
-	transposed := c.linesAreColumns()
-	xp, q := x.data, c.patchGeom
-	if transposed {
-		xp, q = padded(ws, x.data, c.patchGeom)
-	}
+	rows := patchesOf(ws, x.data, c.patchGeom)
 	ws.pool.Do(parts, func(_, part int) {
 		lo, hi := part*c.n/parts*c.oh*c.ow, (part+1)*c.n/parts*c.oh*c.ow
-		if transposed {
-			simd.GemmBlocks(false, false, c.k, c.o, hi-lo, 1, transposedBlocks(xp, &q, lo),
-				dy.data[lo*c.o:], c.o, 0, sums[part*len(dw.data):], c.o, nil, false)
-			return
-		}
-		for p := range c.groups {
-			simd.GemmBlocks(true, false, c.k, c.og, hi-lo, 1, blocks(x.data, &c.patchGeom, p, lo),
-				dy.data[lo*c.o+p*c.og:], c.o, 0, sums[part*len(dw.data)+p*c.og:], c.o, nil, false)
-		}
+		rows.reader().transposedTimes(sums[part*len(dw.data):][:len(dw.data)], &c, dy.data[lo*c.o:], 0, lo, hi-lo)
 	})
 	if parts > 1 {
 		addParts(ws, dw.data, sums, parts)

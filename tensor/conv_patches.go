@@ -30,40 +30,86 @@ func newPatchGeom(x Shape, g ConvGeom) patchGeom {
 // positions returns the number of output positions of the batch: the rows of the matrix of patches.
 func (q *patchGeom) positions() int { return q.n * q.oh * q.ow }
 
-// blocks returns a function that stores blocks of the matrix of patches of group p, its rows counted
-// from output position first on; see [simd.GemmBlocks].
-func blocks[T Float](x []T, q *patchGeom, p, first int) func(dst []T, ld, row, rows, col, cols int) {
-	return func(dst []T, ld, row, rows, col, cols int) {
-		takePatches(dst, ld, x, q, p, first+row, rows, col, cols)
-	}
+// patches is the matrix of all patches of a batch, [positions, k] for each group, of which only blocks ever
+// exist: a matrix product asks for them while it runs.
+type patches[T Float] struct {
+	x []T
+	q patchGeom
+	// With one channel and no horizontal stride not the rows but the columns of the matrix are
+	// consecutive elements of the images. Then blocks of the transposed matrix are made instead, by
+	// copying parts of image lines.
+	transposed bool
 }
 
-// linesAreColumns reports whether the patches' columns, not their rows, are consecutive elements of the
-// images: one channel and no horizontal stride. Then blocks of the transposed matrix are made instead, by
-// copying parts of image lines; see [takeTransposed].
-func (q *patchGeom) linesAreColumns() bool { return q.c == 1 && q.strideW == 1 }
-
-// padded returns the images with their padding as images without padding, in storage of ws.
-func padded[T Float](ws *Workspace[T], x []T, q patchGeom) ([]T, patchGeom) {
+// patchesOf returns the patches of the images x. Where they are made transposed, the images are copied to
+// storage of ws with their padding.
+func patchesOf[T Float](ws *Workspace[T], x []T, q patchGeom) patches[T] {
+	if q.c != 1 || q.strideW != 1 {
+		return patches[T]{x: x, q: q}
+	}
 	h, w := (q.oh-1)*q.strideH+(q.kh-1)*q.dilationH+1, q.ow+(q.kw-1)*q.dilationW
 	if q.padTop == 0 && q.padLeft == 0 && h <= q.h && w <= q.w {
-		return x, q
+		return patches[T]{x, q, true}
 	}
-	p := ws.Slice(q.n * h * w)
+	padded := ws.Slice(q.n * h * w)
 	ws.pool.Range(q.n, 1, func(lo, hi int) {
-		clear(p[lo*h*w : hi*h*w])
+		clear(padded[lo*h*w : hi*h*w])
 		for i := lo; i < hi && h > q.padTop && w > q.padLeft; i++ {
-			simd.CopyRuns(p[i*h*w+q.padTop*w+q.padLeft:], w, x[i*q.h*q.w:], q.w, min(q.w, w-q.padLeft), min(q.h, h-q.padTop))
+			simd.CopyRuns(padded[i*h*w+q.padTop*w+q.padLeft:], w, x[i*q.h*q.w:], q.w, min(q.w, w-q.padLeft), min(q.h, h-q.padTop))
 		}
 	})
 	q.h, q.w, q.padTop, q.padLeft = h, w, 0, 0
-	return p, q
+	return patches[T]{padded, q, true}
 }
 
-// transposedBlocks is [blocks] for the transposed matrix of patches.
-func transposedBlocks[T Float](x []T, q *patchGeom, first int) func(dst []T, ld, row, rows, col, cols int) {
-	return func(dst []T, ld, row, rows, col, cols int) {
-		takeTransposed(dst, ld, x, q, row, rows, first+col, cols)
+// A patchReader makes products with rows of the matrix of patches, for one worker.
+type patchReader[T Float] struct {
+	patches[T]
+	first, group int // of the product under way: first row, group
+	block        func(dst []T, ld, row, rows, col, cols int)
+}
+
+func (p patches[T]) reader() *patchReader[T] {
+	r := &patchReader[T]{patches: p}
+	r.block = r.take
+	return r
+}
+
+// take stores a block of the matrix; see [simd.GemmBlocks].
+func (r *patchReader[T]) take(dst []T, ld, row, rows, col, cols int) {
+	if r.transposed {
+		takeTransposed(dst, ld, r.x, &r.q, row, rows, r.first+col, cols)
+	} else {
+		takePatches(dst, ld, r.x, &r.q, r.group, r.first+row, rows, col, cols)
+	}
+}
+
+// times stores the product of rows patches from position first on with the weights w, plus bias, if it is
+// not nil, and rectified if relu, in y.
+func (r *patchReader[T]) times(y []T, c *conv, w, bias []T, relu bool, first, rows int) {
+	r.first = first
+	if r.transposed {
+		simd.GemmBlocks(true, false, rows, c.o, c.k, 1, r.block, w, c.o, 0, y, c.o, nil, false)
+		finishNarrow(y[:rows*c.o], bias, relu)
+		return
+	}
+	for r.group = range c.groups {
+		at := r.group * c.og
+		var b []T
+		if bias != nil {
+			b = bias[at : at+c.og]
+		}
+		simd.GemmBlocks(false, false, rows, c.og, c.k, 1, r.block, w[at:], c.o, 0, y[at:], c.o, b, relu)
+	}
+}
+
+// transposedTimes stores beta·sum plus the product of rows patches from position first on, transposed, with
+// dy in sum.
+func (r *patchReader[T]) transposedTimes(sum []T, c *conv, dy []T, beta T, first, rows int) {
+	r.first = first
+	for r.group = range c.groups {
+		at := r.group * c.og
+		simd.GemmBlocks(!r.transposed, false, c.k, c.og, rows, 1, r.block, dy[at:], c.o, beta, sum[at:], c.o, nil, false)
 	}
 }
 

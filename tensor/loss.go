@@ -47,10 +47,16 @@ func lossKernel[T Float](l Loss, d, z, y []T, delta T) {
 		simd.Sub(d, z, y)
 		simd.Mul(d, d, d)
 		simd.Scale(d, d, 0.5)
-	case BernoulliLoss:
-		simd.Softplus(d, z)
-		for i := range d {
-			d[i] -= y[i] * z[i]
+	case BernoulliLoss: // ln(1 + e^−|z|) + z⁺(1 − y) + z⁻ y: nothing cancels
+		simd.Abs(d, z)
+		simd.Scale(d, d, -1)
+		simd.Softplus(d, d)
+		for i, v := range z {
+			if v > 0 {
+				d[i] += v * (1 - y[i])
+			} else {
+				d[i] -= v * y[i]
+			}
 		}
 	case PoissonLoss:
 		simd.Exp(d, z)
@@ -108,32 +114,43 @@ func lossGradKernel[T Float](l Loss, d, z, y []T, s, delta T) {
 //
 //	LSE(z) − Σ_j q_j z_j,   q = (1 − ε)·onehot(label) + ε/K,
 //
-// the cross-entropy of softmax(z) against the label smoothed by ε over the K columns.
+// the cross-entropy of softmax(z) against the label smoothed by ε over the K columns; NaN if there are no rows.
 func CrossEntropy[T Float](ws *Workspace[T], z Tensor[T], labels []int32, smoothing float64) T {
 	rows := z.shape.Rows()
 	checkLabels(z.shape, labels)
+	if rows == 0 {
+		return T(math.NaN())
+	}
 	m := ws.Mark()
 	defer ws.Release(m)
-	loss := ws.New(ShapeOf(rows))
+	loss, rest, p := ws.New(ShapeOf(rows)), ws.New(ShapeOf(rows)), ws.New(z.shape)
 	if ws.serial(len(z.data), funSerial) {
-		crossEntropyRows(loss.data, z.data, labels, smoothing, 0, rows)
+		crossEntropyRows(loss.data, rest.data, p.data, z.data, labels, smoothing, 0, rows)
 	} else {
-		ws.pool.Range(rows, 4, func(lo, hi int) { crossEntropyRows(loss.data, z.data, labels, smoothing, lo, hi) })
+		ws.pool.Range(rows, 4, func(lo, hi int) {
+			crossEntropyRows(loss.data, rest.data, p.data, z.data, labels, smoothing, lo, hi)
+		})
 	}
 	return Sum(ws, loss) / T(rows)
 }
 
-func crossEntropyRows[T Float](loss, z []T, labels []int32, smoothing float64, lo, hi int) {
+// crossEntropyRows computes the rows' losses with the largest element m of each row taken out, so that the
+// loss of a confident and right prediction does not drown in the rounding of z:
+//
+//	ln Σ_j e^(z_j − m) + (1 − ε)(m − z_label) + (ε/K) Σ_j (m − z_j)
+func crossEntropyRows[T Float](loss, rest, p, z []T, labels []int32, smoothing float64, lo, hi int) {
 	cols := len(z) / len(loss)
 	hit, all := T(1-smoothing), T(smoothing/float64(cols))
 	for i := lo; i < hi; i++ {
 		row := z[i*cols : (i+1)*cols]
-		l := simd.LogSumExp(row) - hit*row[labels[i]]
+		m, sum := simd.SoftmaxRow(p[i*cols:(i+1)*cols], row)
+		loss[i], rest[i] = sum, hit*(m-row[labels[i]])
 		if smoothing != 0 {
-			l -= all * simd.Sum(row)
+			rest[i] += all * (T(cols)*m - simd.Sum(row))
 		}
-		loss[i] = l
 	}
+	simd.Log(loss[lo:hi], loss[lo:hi])
+	simd.Add(loss[lo:hi], loss[lo:hi], rest[lo:hi])
 }
 
 // CrossEntropyGrad stores s·(softmax(z) − q) in dst, row by row; see [CrossEntropy]. For the gradient of the
@@ -142,6 +159,9 @@ func CrossEntropyGrad[T Float](ws *Workspace[T], dst, z Tensor[T], labels []int3
 	rows := z.shape.Rows()
 	checkLabels(z.shape, labels)
 	sameSize("CrossEntropy", dst, z)
+	if rows == 0 {
+		return
+	}
 	if ws.serial(len(z.data), funSerial) {
 		crossEntropyGradRows(dst.data, z.data, labels, smoothing, s, 0, rows)
 		return

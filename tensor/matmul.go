@@ -26,8 +26,7 @@ func MatMulShape(a, b Shape, transA, transB bool) Shape {
 }
 
 // MatMul stores op(a)·op(b) in dst. Every element is summed in the order of the inner index (see
-// simd.Gemm; inner products of contiguous rows where the result is a vector, see simd.Gemv): the bits
-// depend on the shapes alone.
+// simd.Gemm): the bits depend on the shapes alone.
 func MatMul[T Float](ws *Workspace[T], dst, a, b Tensor[T], transA, transB bool) {
 	multiply(ws, dst, a, b, transA, transB, 0, nil, false)
 }
@@ -46,50 +45,70 @@ func Affine[T Float](ws *Workspace[T], dst, x, w, b Tensor[T], relu bool) {
 	multiply(ws, dst, x, w, false, false, 0, b.data, relu)
 }
 
-// parallelWork is the number of multiplications that are worth a second worker.
-const parallelWork = 1 << 16
+// parallelWork is the number of multiplications that are worth a second worker: some 5 µs.
+const parallelWork = 1 << 18
 
-// multiply stores op(a)·op(b) + beta·dst, bias and ReLU applied, in dst. It is cut between the
-// workers over the columns or rows of dst, which does not change the order of any sum.
+// product is c ← op(a)·op(b) + beta·c, then bias and ReLU.
+type product[T Float] struct {
+	transA, transB bool
+	m, n, k        int
+	a, b, c        []T
+	lda, ldb       int
+	beta           T
+	bias           []T
+	relu           bool
+}
+
+// multiply stores op(a)·op(b) + beta·dst, with bias and ReLU, in dst. It is cut between the workers over
+// the columns or the rows of dst, which does not change the order of any sum.
 func multiply[T Float](ws *Workspace[T], dst, a, b Tensor[T], transA, transB bool, beta T, bias []T, relu bool) {
 	s := MatMulShape(a.shape, b.shape, transA, transB)
 	if s.Size() != dst.Size() {
 		panic(ShapeError{Op: "MatMul", A: s, B: dst.shape})
 	}
-	m, n, k := s.Rows(), s.Cols(), a.shape.Cols()
-	if transA {
-		k = a.shape.Rows()
+	g := product[T]{
+		transA: transA, transB: transB, m: s.Rows(), n: s.Cols(), k: a.shape.Cols(),
+		a: a.data, b: b.data, c: dst.data, lda: max(1, a.shape.Cols()), ldb: max(1, b.shape.Cols()),
+		beta: beta, bias: bias, relu: relu,
 	}
-	lda, ldb, ldc := max(1, a.shape.Cols()), max(1, b.shape.Cols()), max(1, n)
-	part := func(i0, i1, j0, j1 int) {
-		if i0 == i1 || j0 == j1 {
-			return
-		}
-		ao, bo := i0*lda, j0
-		if transA {
-			ao = i0
-		}
-		if transB {
-			bo = j0 * ldb
-		}
-		if k == 0 {
-			ao, bo = 0, 0
-		}
-		bj := bias
-		if bias != nil {
-			bj = bias[j0:j1]
-		}
-		simd.GemmAffine(transA, transB, i1-i0, j1-j0, k, 1, a.data[ao:], lda, b.data[bo:], ldb, beta, dst.data[i0*ldc+j0:], ldc, bj, relu)
+	if transA {
+		g.k = a.shape.Rows()
 	}
 	pool := ws.Pool()
-	if pool.Workers() == 1 || m*n*k < 2*parallelWork {
-		part(0, m, 0, n)
+	w := pool.Workers()
+	switch {
+	case w == 1 || g.m*g.n*g.k < parallelWork:
+		g.part(0, g.m, 0, g.n)
+	case g.n >= 64*w && (g.n >= g.m || g.n >= 512):
+		// Each worker packs its columns of op(b) and reads all of op(a).
+		g := g
+		pool.Range(g.n, 32, func(lo, hi int) { g.part(0, g.m, lo, hi) })
+	default:
+		g := g
+		pool.Range(g.m, 2, func(lo, hi int) { g.part(lo, hi, 0, g.n) })
+	}
+}
+
+// part computes rows i0…i1 and columns j0…j1.
+func (g *product[T]) part(i0, i1, j0, j1 int) {
+	if i0 == i1 || j0 == j1 {
 		return
 	}
-	// A worker packs its part of op(b) and reads all of op(a), if columns are cut.
-	if n >= 64*pool.Workers() && (n >= m || n >= 512) {
-		pool.Range(n, 32, func(lo, hi int) { part(0, m, lo, hi) })
-		return
+	a, b, bias := g.a, g.b, g.bias
+	if g.k > 0 {
+		if g.transA {
+			a = a[i0:]
+		} else {
+			a = a[i0*g.lda:]
+		}
+		if g.transB {
+			b = b[j0*g.ldb:]
+		} else {
+			b = b[j0:]
+		}
 	}
-	pool.Range(m, 4, func(lo, hi int) { part(lo, hi, 0, n) })
+	if bias != nil {
+		bias = bias[j0:j1]
+	}
+	simd.GemmAffine(g.transA, g.transB, i1-i0, j1-j0, g.k, 1, a, g.lda, b, g.ldb, g.beta, g.c[i0*g.n+j0:], g.n, bias, g.relu)
 }

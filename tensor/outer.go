@@ -27,7 +27,8 @@ func SquaredOuterSum[T Float](ws *Workspace[T], dst, x, dy Tensor[T], rowsPer in
 	clear(dst.data)
 	g := ws.New(ShapeOf(in, out))
 	for e := 0; e < rows; e += rowsPer {
-		simd.Gemm(true, false, in, out, rowsPer, 1, x.data[e*in:], in, dy.data[e*out:], out, 0, g.data, out)
+		xe, de := Of(x.data[e*in:(e+rowsPer)*in], ShapeOf(rowsPer, in)), Of(dy.data[e*out:(e+rowsPer)*out], ShapeOf(rowsPer, out))
+		MatMul(ws, g, xe, de, true, false)
 		MulAdd(ws, dst, g, g)
 	}
 }

@@ -29,26 +29,30 @@ func MaxPool2D[T Float](ws *Workspace[T], dst Tensor[T], at []int32, x Tensor[T]
 	}
 	ws.pool.Range(q.n*q.oh, 1, func(lo, hi int) {
 		for line := lo; line < hi; line++ {
-			img, oy := line/q.oh, line%q.oh
-			k0, k1 := q.rows(oy)
-			// Neighbouring windows of which the same columns lie inside the image are one call.
-			for ox := 0; ox < q.ow; {
-				l0, l1 := q.cols(ox)
-				end := ox + 1
-				for end < q.ow {
-					if a, b := q.cols(end); a != l0 || b != l1 {
-						break
-					}
-					end++
-				}
-				o, n := (line*q.ow+ox)*q.c, (end-ox)*q.c
-				off := q.offset(oy, ox, k0, l0)
-				simd.MaxWindows(dst.data[o:o+n], at[o:o+n], x.data[img*q.image()+off:(img+1)*q.image()],
-					q.c, end-ox, q.strideW*q.c, k1-k0, l1-l0, q.dilationH*q.w*q.c, q.dilationW*q.c, off)
-				ox = end
-			}
+			img, o := line/q.oh, line*q.ow*q.c
+			maxLine(&q, dst.data[o:o+q.ow*q.c], at[o:o+q.ow*q.c], x.data[img*q.image():(img+1)*q.image()], line%q.oh)
 		}
 	})
+}
+
+// maxLine is MaxPool2D for output line oy of the image x. Neighbouring windows of which the same columns
+// lie inside the image are done together.
+func maxLine[T Float](q *pool, dst []T, at []int32, x []T, oy int) {
+	k0, k1 := q.rows(oy)
+	for ox := 0; ox < q.ow; {
+		l0, l1 := q.cols(ox)
+		end := ox + 1
+		for end < q.ow {
+			if a, b := q.cols(end); a != l0 || b != l1 {
+				break
+			}
+			end++
+		}
+		off := q.offset(oy, ox, k0, l0)
+		simd.MaxWindows(dst[ox*q.c:end*q.c], at[ox*q.c:end*q.c], x[off:],
+			q.c, end-ox, q.strideW*q.c, k1-k0, l1-l0, q.dilationH*q.w*q.c, q.dilationW*q.c, off)
+		ox = end
+	}
 }
 
 // PickMax stores in dst [batch, oh, ow, channels] the elements of x [batch, height, width, channels] at
@@ -70,14 +74,20 @@ func PickMax[T Float](ws *Workspace[T], dst, x Tensor[T], at []int32) {
 func PlaceMax[T Float](ws *Workspace[T], dx, dy Tensor[T], at []int32) {
 	n, image, out := poolSizes("PlaceMax", dx.shape, dy.shape, len(at))
 	ws.pool.Range(n, 1, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			d, src := dx.data[i*image:][:image], dy.data[i*out:][:out]
-			clear(d)
-			for j, a := range at[i*out:][:out] {
-				d[a] += src[j]
-			}
-		}
+		placeMax(dx.data[lo*image:hi*image], dy.data[lo*out:hi*out], at[lo*out:hi*out], image, out)
 	})
+}
+
+// placeMax is PlaceMax for consecutive images of image elements, each with out elements of dy.
+func placeMax[T Float](dx, dy []T, at []int32, image, out int) {
+	clear(dx)
+	for len(dx) > 0 {
+		d, g := dx[:image], dy[:out]
+		for j, a := range at[:out] {
+			d[a] += g[j]
+		}
+		dx, dy, at = dx[image:], dy[out:], at[out:]
+	}
 }
 
 // AvgPool2D stores in dst [batch, oh, ow, channels] the mean of what the window of geometry g sees in each

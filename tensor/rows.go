@@ -61,8 +61,12 @@ func LogSoftmax[T Float](ws *Workspace[T], dst, x Tensor[T]) {
 	rows, cols := x.shape.Rows(), x.shape.Cols()
 	eachRow(ws, rows, cols, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
-			a := x.data[i*cols : (i+1)*cols]
-			simd.AddScalar(dst.data[i*cols:(i+1)*cols], a, -simd.LogSumExp(a))
+			d, a := dst.data[i*cols:(i+1)*cols], x.data[i*cols:(i+1)*cols]
+			if cols == 0 {
+				continue
+			}
+			simd.AddScalar(d, a, -simd.MaxOf(a)) // so that the logarithm is not added to large numbers
+			simd.AddScalar(d, d, -simd.LogSumExp(d))
 		}
 	})
 }
@@ -213,18 +217,16 @@ func StandardizeGrad[T Float](ws *Workspace[T], dst, y, inv, g Tensor[T], ax Axi
 	sameSize("StandardizeGrad", g, y)
 	m := ws.Mark()
 	defer ws.Release(m)
-	mg, mgy := ws.New(inv.shape), ws.New(inv.shape)
-	DotAxis(ws, mgy, g, y, ax)
-	Scale(ws, mgy, mgy, 1/T(ax.N))
-	src := g
-	if centred {
-		SumAxis(ws, mg, g, ax)
-		Scale(ws, mg, mg, 1/T(ax.N))
-		SubAxis(ws, dst, g, mg, ax)
-		src = dst
+	var shift Tensor[T]
+	slope := ws.New(inv.shape) // of x̂: −r·mean(g∘x̂)
+	DotAxis(ws, slope, g, y, ax)
+	Mul(ws, slope, slope, inv)
+	Scale(ws, slope, slope, -1/T(ax.N))
+	if centred { // −r·mean(g)
+		shift = ws.New(inv.shape)
+		SumAxis(ws, shift, g, ax)
+		Mul(ws, shift, shift, inv)
+		Scale(ws, shift, shift, -1/T(ax.N))
 	}
-	t := ws.New(y.shape)
-	MulAxis(ws, t, y, mgy, ax)
-	Sub(ws, dst, src, t)
-	MulAxis(ws, dst, dst, inv, ax)
+	CombineAxis(ws, dst, g, inv, y, slope, shift, ax)
 }

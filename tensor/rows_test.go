@@ -54,6 +54,16 @@ func TestAxisOperations(t *testing.T) {
 		closeTo(r, "SubAxis", got.data, sub.data, 0)
 		MulAxis(ws, got, x, v, ax)
 		closeTo(r, "MulAxis", got.data, mul.data, 0)
+		a, b := drawTensor(r, part), drawTensor(r, part)
+		for o := range ax.Outer {
+			for n := range ax.N {
+				for i := range ax.Inner {
+					mul.Set(math.FMA(y.At(o, n, i), b.At(o, i), x.At(o, n, i)*a.At(o, i))+v.At(o, i), o, n, i)
+				}
+			}
+		}
+		CombineAxis(ws, got, x, a, y, b, v, ax)
+		closeTo(r, "CombineAxis", got.data, mul.data, 0)
 	})
 }
 
@@ -284,4 +294,41 @@ func TestCopySlice(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Empty tensors go through every operation.
+func TestEmpty(t *testing.T) {
+	ws := space(2)
+	for _, s := range []Shape{ShapeOf(0, 3), ShapeOf(3, 0), ShapeOf(0, 0), ShapeOf(2, 0, 4)} {
+		x, row, col := New[float64](s.Dims()...), New[float64](s.Cols()), New[float64](s.Rows())
+		y := x.Clone()
+		rows, cols := Axis{1, s.Rows(), s.Cols()}, Axis{s.Rows(), s.Cols(), 1}
+		Add(ws, y, x, x)
+		Apply(ws, y, GELU, x, 0)
+		ApplyGrad(ws, y, GELU, x, x, x, 0)
+		AddAxis(ws, y, x, row, rows)
+		MulAxis(ws, y, x, col, cols)
+		CombineAxis(ws, y, x, row, x, row, row, rows)
+		Softmax(ws, y, x, 0)
+		SoftmaxGrad(ws, y, x, x)
+		LogSoftmax(ws, y, x)
+		Standardize(ws, y, Tensor[float64]{}, Tensor[float64]{}, row, x, rows, 1e-5, true)
+		StandardizeGrad(ws, y, x, row, x, rows, true)
+		Fill(row, 1)
+		Fill(col, 1)
+		SumAxis(ws, row, x, rows)
+		DotAxis(ws, col, x, x, cols)
+		for _, v := range append(row.data, col.data...) {
+			if v != 0 {
+				t.Errorf("%v: a sum of nothing is %v", s, v)
+			}
+		}
+		if Sum(ws, x) != 0 || Dot(ws, x, x) != 0 || !AllFinite(x) {
+			t.Errorf("%v: sum, product", s)
+		}
+	}
+	if l := CrossEntropy(ws, New[float64](0, 3), nil, 0.1); !math.IsNaN(l) {
+		t.Errorf("the mean loss of no rows is %v, want NaN", l)
+	}
+	CrossEntropyGrad(ws, New[float64](0, 3), New[float64](0, 3), nil, 0.1, 1)
 }

@@ -91,6 +91,7 @@ func fitRows[T tensor.Float](ctx context.Context, x []float64, width int, y rows
 	if err != nil {
 		return nil, err
 	}
+	defer s.pool.Close() // the model predicts on one thread
 	unlock, err := s.create(ctx)
 	if err != nil {
 		return nil, err
@@ -101,7 +102,7 @@ func fitRows[T tensor.Float](ctx context.Context, x []float64, width int, y rows
 		return nil, err
 	}
 	info := DataInfo{Name: inMemory, Task: data.task.String(), Train: data.train.Len(), Outputs: data.outputs, Normalizer: &data.normalizer}
-	e := &engine[T]{info: info, task: data.task, model: s.model, loss: s.loss, net: s.net, params: s.evalParams()}
+	e := &engine[T]{info: info, pool: s.pool, task: data.task, model: s.model, loss: s.loss, net: s.net, params: s.evalParams()}
 	return &Model{Config: c, Data: info, Step: r.Steps, Result: r, engine: e}, err
 }
 

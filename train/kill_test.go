@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// killConfig is a run of about half a second that saves every few milliseconds.
+// killConfig is a run that saves at every third of its 276 steps.
 func killConfig() Config {
 	c := small()
-	c.Epochs, c.Save.Steps, c.Eval.Every = 40, 3, 20
+	c.Epochs, c.Save.Steps, c.Eval.Every = 12, 3, 20
 	return c
 }
 
@@ -42,9 +42,12 @@ func killed(t *testing.T, dir string, delay time.Duration) bool {
 	return false
 }
 
-// killRuns kills training processes at random moments, kills times in all, and resumes each run until
+// killRuns kills training processes at random moments of their lives, kills times in all, and resumes each run until
 // it ends. Every run must end on the same parameters.
 func killRuns(t *testing.T, kills int) {
+	start := time.Now()
+	killed(t, t.TempDir()+"/whole", time.Hour)
+	whole := time.Since(start) // of a process that is left alone, on this machine at this moment
 	want := mustRun(t, killConfig(), Options{}).ParamsSHA256
 	rng := rand.New(rand.NewPCG(uint64(kills), 15))
 	done, runs := 0, 0
@@ -53,7 +56,7 @@ func killRuns(t *testing.T, kills int) {
 		for {
 			delay := time.Hour
 			if done < kills {
-				delay = time.Duration(rng.Int64N(int64(300 * time.Millisecond)))
+				delay = time.Duration(rng.Int64N(int64(whole)))
 			}
 			if killed(t, dir, delay) {
 				break

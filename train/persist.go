@@ -103,10 +103,10 @@ func (s *session[T]) finish() (*Result, error) {
 	var err error
 	if s.store != nil && (s.progress.Status != Diverged || s.finiteParams()) {
 		for attempt := range 3 {
+			time.Sleep(time.Duration(attempt) * s.options.patience)
 			if err = s.save(); err == nil {
 				break
 			}
-			time.Sleep(time.Duration(attempt) * 50 * time.Millisecond)
 		}
 		if err != nil {
 			err = fmt.Errorf("the last checkpoint could not be saved: %w\nhint: the one before it, if there is one, is in %s; make room and resume", err, s.options.Out)
@@ -115,10 +115,7 @@ func (s *session[T]) finish() (*Result, error) {
 	r := s.result()
 	if s.store != nil {
 		s.append(runlog.Record{Kind: "event", Message: string(r.Status) + ": " + r.Reason})
-		b, e := json.MarshalIndent(r, "", "  ")
-		if e == nil {
-			e = vfs.WriteFile(s.files, filepath.Join(s.options.Out, resultFile), append(b, '\n'))
-		}
+		e := s.writeResult(r)
 		if e2 := s.log.Close(); e == nil {
 			e = e2
 		}
@@ -128,6 +125,14 @@ func (s *session[T]) finish() (*Result, error) {
 	}
 	s.emit(EventDone, string(r.Status))
 	return r, err
+}
+
+func (s *session[T]) writeResult(r *Result) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return vfs.WriteFile(s.files, filepath.Join(s.options.Out, resultFile), append(b, '\n'))
 }
 
 // note remembers and logs a step.

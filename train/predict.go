@@ -28,8 +28,13 @@ type Model struct {
 		predict(ctx context.Context, e dataset.Examples) ([]Prediction, error)
 		predictRows(ctx context.Context, rows []float64) ([]Prediction, error)
 		evaluate(ctx context.Context, c Config) (*Evaluation, error)
+		close()
 	}
 }
+
+// Close ends the model's threads; it is not needed for a model that lives as long as the program. A
+// closed model still works, on the caller's thread.
+func (m *Model) Close() { m.engine.close() }
 
 // Load reads the newest valid checkpoint of the run in folder dir. A run that is being written may be
 // loaded; nothing is changed.
@@ -66,12 +71,15 @@ type engine[T tensor.Float] struct {
 	model  nn.Model[T]
 	loss   nn.Loss[T]
 	net    *objective.Network[T]
+	pool   *tensor.Pool
 	params []T
 }
 
+func (e *engine[T]) close() { e.pool.Close() }
+
 func loadEngine[T tensor.Float](info *RunInfo, c *checkpoint.Checkpoint) (*engine[T], error) {
-	e := &engine[T]{info: info.Data}
 	cfg := info.Config
+	e := &engine[T]{info: info.Data, pool: tensor.NewPool(cfg.Workers)}
 	var err error
 	if e.task, err = dataset.TaskByName(info.Data.Task); err != nil {
 		return nil, err
@@ -83,7 +91,7 @@ func loadEngine[T tensor.Float](info *RunInfo, c *checkpoint.Checkpoint) (*engin
 	if e.loss, err = lossFor[T](cfg, e.task); err != nil {
 		return nil, err
 	}
-	e.net = objective.NewNetwork(e.model, e.loss, tensor.NewPool(cfg.Workers))
+	e.net = objective.NewNetwork(e.model, e.loss, e.pool)
 	e.params = make([]T, e.model.Layout().Size())
 	return e, checkpoint.Fill(c.Model, append(views(e.model.Layout(), e.params), views(e.model.StateLayout(), e.net.State())...))
 }

@@ -38,7 +38,8 @@ type Options struct {
 	// Version is the program's version, for run.json; "": the module's own.
 	Version string
 
-	files vfs.FS // of the run folder; nil: the machine's
+	files    vfs.FS        // of the run folder; nil: the machine's
+	patience time.Duration // between attempts at the last save
 }
 
 // Kind is the kind of an [Event].

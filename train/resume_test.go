@@ -110,10 +110,10 @@ func TestResumeIsBitwise(t *testing.T) {
 			want := outcomeOf(t, f, until(t, f, c, 0))
 			for workers := 1; workers <= 2; workers++ {
 				c.Workers = workers
-				perEpoch := int64(23)
+				perEpoch := want.Step / 3
 				first := 1 + rng.Int64N(perEpoch-3)
 				second := first + 1 + rng.Int64N(perEpoch-1-first)
-				stops := []int64{first, second, perEpoch + rng.Int64N(2), 2*perEpoch + rng.Int64N(perEpoch)}
+				stops := []int64{first, second, perEpoch + rng.Int64N(2), 2*perEpoch + rng.Int64N(perEpoch-1)}
 				f := vfs.NewMemory()
 				for _, k := range stops {
 					if r := until(t, f, c, k); r.Status != Stopped || r.Steps != k {
@@ -171,7 +171,7 @@ func TestStopInEvaluation(t *testing.T) {
 // run goes on to the same parameters; what was saved is whole; and a resumed run gets there too.
 func TestEveryCallFails(t *testing.T) {
 	c := small()
-	c.Model, c.Epochs, c.Steps, c.Save = "mlp:4", 0, 12, Save{Steps: 4}
+	c.Data, c.Model, c.Epochs, c.Steps, c.Save = "iris", "mlp:4", 0, 12, Save{Steps: 4}
 	clean := &vfs.Faulty{FS: vfs.NewMemory()}
 	want := until(t, clean, c, 0).ParamsSHA256
 	total := clean.Calls()
@@ -216,7 +216,7 @@ func TestEveryCallFails(t *testing.T) {
 // ends on the same parameters.
 func TestPowerFails(t *testing.T) {
 	c := small()
-	c.Model, c.Epochs, c.Steps, c.Save = "mlp:4", 0, 12, Save{Steps: 3}
+	c.Data, c.Model, c.Epochs, c.Steps, c.Save = "iris", "mlp:4", 0, 12, Save{Steps: 3}
 	want := until(t, vfs.NewMemory(), c, 0).ParamsSHA256
 	rng := rand.New(rand.NewPCG(13, 14))
 	lost := errors.New("power is out")

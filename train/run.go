@@ -39,6 +39,7 @@ func runFrom[T tensor.Float](ctx context.Context, c Config, o Options) (*Result,
 	if err != nil {
 		return nil, err
 	}
+	defer s.pool.Close()
 	unlock, err := s.create(ctx)
 	if err != nil {
 		return nil, err
@@ -140,6 +141,7 @@ func resumeFrom[T tensor.Float](ctx context.Context, info *RunInfo, o Options) (
 	if err != nil {
 		return nil, err
 	}
+	defer s.pool.Close()
 	unlock, err := s.lock()
 	if err != nil {
 		return nil, err
@@ -157,6 +159,11 @@ func resumeFrom[T tensor.Float](ctx context.Context, info *RunInfo, o Options) (
 		s.log.Close()
 		r := s.result()
 		r.WallSeconds, r.CPUSeconds, r.PeakMemoryBytes = float64(s.progress.Wall), float64(s.progress.CPU), s.progress.Peak
+		if _, err := s.files.Size(filepath.Join(o.Out, resultFile)); err != nil { // killed just before it was written
+			if err := s.writeResult(r); err != nil {
+				return r, err
+			}
+		}
 		return r, fmt.Errorf("%s: %w (%s: %s)\nhint: to train for longer, begin a new run with more epochs", o.Out, ErrComplete, st, s.progress.Reason)
 	}
 	return s.train(ctx)

@@ -131,7 +131,7 @@ func setSource[T tensor.Float](set *dataset.Set) source[T] {
 func newSession[T tensor.Float](c Config, o Options, data source[T]) (*session[T], error) {
 	s := &session[T]{config: c, options: o, files: o.files, data: data, started: time.Now(), cpuStart: cpuSeconds()}
 	if s.files == nil {
-		s.files = vfs.OS{}
+		s.files, s.options.patience = vfs.OS{}, 100*time.Millisecond
 	}
 	s.key = tensor.KeyOf(c.Seed)
 	s.pool = tensor.NewPool(c.Workers)

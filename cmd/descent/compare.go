@@ -296,7 +296,6 @@ func machineFacts() []bench.Fact {
 // comparisonProgress shows a comparison as it goes on: a line for every run that ended, and one for what is running.
 func comparisonProgress(a *app, p *progress, c bench.Config) func(bench.Event) {
 	start := time.Now()
-	var cellStart time.Time
 	name := 0
 	for _, m := range c.Methods {
 		name = max(name, len(m.Name))
@@ -308,8 +307,6 @@ func comparisonProgress(a *app, p *progress, c bench.Config) func(bench.Event) {
 			label = fmt.Sprintf("%-*s trial ", name, e.Method)
 		}
 		switch e.Kind {
-		case bench.Start:
-			cellStart = time.Now()
 		case bench.Progress:
 			if !p.due() || e.Train == nil {
 				return
@@ -339,7 +336,7 @@ func comparisonProgress(a *app, p *progress, c bench.Config) func(bench.Event) {
 				ran++
 			}
 			metric, value := lastMetric(r, e.Trial)
-			text := fmt.Sprintf("%*d/%d %s  %-8s  %s s", len(fmt.Sprint(e.Cells)), e.Cell, e.Cells, label, metricText(metric, value), secondsText(time.Since(cellStart).Seconds()))
+			text := fmt.Sprintf("%*d/%d %s  %-8s  %s s", len(fmt.Sprint(e.Cells)), e.Cell, e.Cells, label, metricText(metric, value), secondsText(r.WallSeconds))
 			if e.Trial {
 				text += fmt.Sprintf("  lr=%.4g", r.Settings["lr"])
 			}
@@ -377,7 +374,12 @@ func lastMetric(r *train.Result, trial bool) (string, float64) {
 // leaderboard is the ranking as a table.
 func leaderboard(c *bench.Comparison) string {
 	metric := metricName(c.Metric)
-	head := []string{">#", "method", ">" + metric, ">least", ">greatest", ">wall s", ">CPU s", ">steps"}
+	head := []string{">#", "method", ">" + metric, ">least", ">greatest"}
+	interval := len(c.Ranking) > 0 && c.Ranking[0].Interval != nil
+	if interval {
+		head = append(head, "95 % interval")
+	}
+	head = append(head, ">wall s", ">CPU s", ">steps")
 	if c.Target != nil {
 		head = append(head, ">s to target", ">steps to target", ">epochs to target")
 	}
@@ -391,8 +393,13 @@ func leaderboard(c *bench.Comparison) string {
 		if r.Rank > 0 {
 			rank = fmt.Sprint(r.Rank)
 		}
-		row := []string{rank, r.Method, metricText(c.Metric, float64(r.Median)), metricText(c.Metric, float64(r.Low)), metricText(c.Metric, float64(r.High)),
-			secondsText(float64(r.WallSeconds)), secondsText(float64(r.CPUSeconds)), fmt.Sprintf("%.0f", float64(r.Steps))}
+		row := []string{rank, r.Method, metricText(c.Metric, float64(r.Median)), metricText(c.Metric, float64(r.Low)), metricText(c.Metric, float64(r.High))}
+		if interval && r.Interval != nil {
+			row = append(row, metricText(c.Metric, float64(r.Interval[0]))+" … "+metricText(c.Metric, float64(r.Interval[1])))
+		} else if interval {
+			row = append(row, "–")
+		}
+		row = append(row, secondsText(float64(r.WallSeconds)), secondsText(float64(r.CPUSeconds)), fmt.Sprintf("%.0f", float64(r.Steps)))
 		if !isFinite(float64(r.Steps)) {
 			row[len(row)-1] = "–"
 		}

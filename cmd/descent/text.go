@@ -131,6 +131,8 @@ func secondsText(s float64) string {
 		return strconv.FormatFloat(s, 'f', 0, 64)
 	case s >= 9.995:
 		return strconv.FormatFloat(s, 'f', 1, 64)
+	case s > 0 && s < 0.0995:
+		return strconv.FormatFloat(s, 'f', 3, 64)
 	}
 	return strconv.FormatFloat(s, 'f', 2, 64)
 }

@@ -278,7 +278,7 @@ func fullReport(r *train.Result) string {
 	other := r.WallSeconds - r.TrainSeconds - r.EvalSeconds
 	rows := [][]string{
 		{"model", fmt.Sprintf("%s, %s parameters, %s loss, %s", r.Model, grouped(r.Parameters), r.Loss, r.DType)},
-		{"settings", settingsText(r.Settings)},
+		{"settings", settingsText(inUse(r.Method, r.Settings))},
 		{"steps", fmt.Sprintf("%s in %s, %s examples, batch %d, seed %d", grouped(r.Steps), plural(r.Epochs, "epoch"), grouped(r.Examples), r.Batch, r.Seed)},
 		{"evaluations", fmt.Sprintf("%s gradients, %s values, %s products; %s skipped", grouped(r.Gradients), grouped(r.Values), grouped(r.Products), plural(int(r.SkippedSteps), "step"))},
 		{"time", fmt.Sprintf("%s s = training %s + evaluation %s + other %s; CPU %s s", secondsText(r.WallSeconds), secondsText(r.TrainSeconds), secondsText(r.EvalSeconds), secondsText(other), secondsText(r.CPUSeconds))},
@@ -297,6 +297,21 @@ func fullReport(r *train.Result) string {
 	}
 	b.WriteString("\n" + indent(table([]string{"", ""}, rows), "  "))
 	return b.String()
+}
+
+// inUse leaves out the settings common to all methods that have their defaults.
+func inUse(method string, settings map[string]float64) map[string]float64 {
+	spec, err := optim.Lookup[float32](method)
+	if err != nil {
+		return settings
+	}
+	kept := map[string]float64{}
+	for k, v := range settings {
+		if s, ok := spec.Setting(k); !ok || !s.Common || v != s.Default {
+			kept[k] = v
+		}
+	}
+	return kept
 }
 
 // qualityTable shows an evaluation: a line a measure, a column a part of the data.

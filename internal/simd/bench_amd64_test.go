@@ -2,7 +2,10 @@
 
 package simd
 
-import "testing"
+import (
+	"sync"
+	"testing"
+)
 
 // BenchmarkPeak measures fused multiply-adds in registers: what GEMM is to be compared with.
 func BenchmarkPeak(b *testing.B) {
@@ -22,4 +25,23 @@ func BenchmarkPeak(b *testing.B) {
 	run("f64/avx512", AVX512, 8, fmaPeakF64AVX512)
 	run("f32/avx2", AVX2, 8, fmaPeakF32AVX2)
 	run("f64/avx2", AVX2, 4, fmaPeakF64AVX2)
+}
+
+// BenchmarkPeakTwo measures the same on two threads at once, by the clock on the wall: little more than
+// on one where the two processors are threads of one core, and then no product can gain either.
+func BenchmarkPeakTwo(b *testing.B) {
+	if supported() < AVX2 {
+		b.Skip("no AVX2")
+	}
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for range b.N {
+				fmaPeakF32AVX2(100000)
+			}
+		})
+	}
+	wg.Wait()
+	b.ReportMetric(2*2*12*1e5*8*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
+	b.ReportMetric(0, "ns/op")
 }

@@ -182,7 +182,7 @@ type AdamCoef[T Float] struct {
 func Adam[T Float](p, g, m, v []T, c AdamCoef[T]) {
 	same("Adam", len(p), len(g))
 	same3("Adam", len(p), len(m), len(v))
-	use[T]().adam(p, g, m, v, &c)
+	use[T]().adam(p, g, m, v, c)
 }
 
 // MomentumCoef are the constants of one step of [Momentum].
@@ -199,5 +199,5 @@ type MomentumCoef[T Float] struct {
 //	u ← Mu·u + OneMinusDamp·g,  d = g + Mu·u if Nesterov, else u,  p ← p - LR·d
 func Momentum[T Float](p, g, u []T, c MomentumCoef[T]) {
 	same3("Momentum", len(p), len(g), len(u))
-	use[T]().momentum(p, g, u, &c)
+	use[T]().momentum(p, g, u, c)
 }

@@ -159,7 +159,7 @@ func sumRowsGo[T Float](a []T, rows, ld int, dst []T) {
 	}
 }
 
-func adamGo[T Float](p, g, m, v []T, c *AdamCoef[T]) {
+func adamGo[T Float](p, g, m, v []T, c AdamCoef[T]) {
 	keep := 1 - c.Decay
 	for i, gi := range g {
 		mi := fma(c.Beta1, m[i], c.OneMinusBeta1*gi)
@@ -169,7 +169,7 @@ func adamGo[T Float](p, g, m, v []T, c *AdamCoef[T]) {
 	}
 }
 
-func momentumGo[T Float](p, g, u []T, c *MomentumCoef[T]) {
+func momentumGo[T Float](p, g, u []T, c MomentumCoef[T]) {
 	for i, gi := range g {
 		ui := fma(c.Mu, u[i], c.OneMinusDamp*gi)
 		u[i] = ui
@@ -191,5 +191,11 @@ func transposeGo[T Float](dst []T, ldd int, src []T, lds, rows, cols int) {
 		for j := range cols {
 			dst[j*ldd+i] = src[i*lds+j]
 		}
+	}
+}
+
+func packGo[T Float](dst []T, w int, src []T, lds, rows, n int) {
+	for r := range rows {
+		copy(dst[r*w:r*w+n], src[r*lds:])
 	}
 }

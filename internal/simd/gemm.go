@@ -46,7 +46,7 @@ func GemmAffine[T Float](transA, transB bool, m, n, k int, alpha T, a []T, lda i
 // A[row+i, col+j], i < rows, j < cols, at dst[i*ld+j], ld ≥ cols. A is the stored matrix, k×m if
 // transA, else m×k. Convolution lets it gather patches of an image, so that the matrix of all patches
 // never exists. Each element of A is asked for once for every 1024 columns of C; a block has at
-// most 512 × 168 elements.
+// most 512 × 84 elements.
 //
 // The result has the same bits as that of Gemm with A stored.
 func GemmBlocks[T Float](transA, transB bool, m, n, k int, alpha T, block func(dst []T, ld, row, rows, col, cols int), b []T, ldb int, beta T, c []T, ldc int, bias []T, relu bool) {
@@ -106,6 +106,10 @@ func (g *product[T]) run() {
 	}
 	buf := getBuffers[T]()
 	defer putBuffers(buf)
+	if g.m <= 2 && !g.transB && g.block == nil {
+		g.rowByRow(kern, buf.b)
+		return
+	}
 	for j := 0; j < g.n; j += blockCols {
 		nb := min(blockCols, g.n-j)
 		for p := 0; p < g.k; p += depth {
@@ -120,6 +124,33 @@ func (g *product[T]) run() {
 				}
 			}
 		}
+	}
+}
+
+// rowByRow computes one or two rows of C from whole rows of B, which are read once, in the order in
+// which they lie: acc ← fma(a[i,p], b[p,:], acc). The order of operations is that of the tiles.
+func (g *product[T]) rowByRow(kern *kernels[T], acc []T) {
+	for j := 0; j < g.n; j += blockCols {
+		nb := min(blockCols, g.n-j)
+		for i := range g.m {
+			c := g.c[i*g.ldc+j : i*g.ldc+j+nb]
+			for p0 := 0; p0 < g.k; p0 += depth {
+				clear(acc[:nb])
+				for p := p0; p < min(g.k, p0+depth); p++ {
+					at := i*g.lda + p
+					if g.transA {
+						at = p*g.lda + i
+					}
+					kern.axpy(acc[:nb], g.a[at], g.b[p*g.ldb+j:p*g.ldb+j+nb])
+				}
+				if p0 == 0 && g.beta == 0 {
+					kern.scale(c, acc[:nb], g.alpha)
+				} else {
+					kern.axpy(c, g.alpha, acc[:nb])
+				}
+			}
+		}
+		g.finish(kern, 0, g.m, j, nb)
 	}
 }
 
@@ -190,7 +221,8 @@ func (g *product[T]) packA(buf *buffers[T], i, mb, p, kb int) (a []T, rs, cs int
 // used where it lies.
 func (g *product[T]) packB(kern *kernels[T], buf *buffers[T], p, kb, j, nb int) (b []T, bs, panel int) {
 	w := kern.gemm.cols
-	if !g.transB && (g.m <= fewRows || g.n <= w && g.ldb <= 2*w) {
+	var z T
+	if !g.transB && (g.m <= fewRows || g.ldb*int(unsafe.Sizeof(z)) <= 512) {
 		return g.b[p*g.ldb+j:], g.ldb, w
 	}
 	for jj := 0; jj < nb; jj += w {
@@ -200,9 +232,7 @@ func (g *product[T]) packB(kern *kernels[T], buf *buffers[T], p, kb, j, nb int) 
 			kern.transpose(dst, w, g.b[(j+jj)*g.ldb+p:], g.ldb, n, kb)
 			continue
 		}
-		for r := range kb {
-			copy(dst[r*w:r*w+n], g.b[(p+r)*g.ldb+j+jj:])
-		}
+		kern.pack(dst, w, g.b[p*g.ldb+j+jj:], g.ldb, kb, n)
 	}
 	return buf.b, w, w * kb
 }

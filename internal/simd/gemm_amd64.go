@@ -75,3 +75,39 @@ func transposeRest[T Float](dst []T, ldd int, src []T, lds, rows, cols, r, c int
 		transposeGo(dst[r:], ldd, src[r*lds:], lds, rows-r, cols)
 	}
 }
+
+func packPanelF32AVX512(dst []float32, w int, src []float32, lds, rows, n int) {
+	if n != 32 || w != n {
+		packGo(dst, w, src, lds, rows, n)
+		return
+	}
+	_, _ = dst[rows*n-1], src[(rows-1)*lds+n-1]
+	packF32AVX512(&dst[0], &src[0], 4*lds, rows)
+}
+
+func packPanelF32AVX2(dst []float32, w int, src []float32, lds, rows, n int) {
+	if n != 16 || w != n {
+		packGo(dst, w, src, lds, rows, n)
+		return
+	}
+	_, _ = dst[rows*n-1], src[(rows-1)*lds+n-1]
+	packF32AVX2(&dst[0], &src[0], 4*lds, rows)
+}
+
+func packPanelF64AVX512(dst []float64, w int, src []float64, lds, rows, n int) {
+	if n != 16 || w != n {
+		packGo(dst, w, src, lds, rows, n)
+		return
+	}
+	_, _ = dst[rows*n-1], src[(rows-1)*lds+n-1]
+	packF64AVX512(&dst[0], &src[0], 8*lds, rows)
+}
+
+func packPanelF64AVX2(dst []float64, w int, src []float64, lds, rows, n int) {
+	if n != 8 || w != n {
+		packGo(dst, w, src, lds, rows, n)
+		return
+	}
+	_, _ = dst[rows*n-1], src[(rows-1)*lds+n-1]
+	packF64AVX2(&dst[0], &src[0], 8*lds, rows)
+}

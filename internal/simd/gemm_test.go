@@ -17,13 +17,7 @@ func levels() []Level {
 	return ls
 }
 
-// force makes l the active level until the test ends.
-func force(t testing.TB, l Level) {
-	a, k32, k64 := active, kernel32, kernel64
-	t.Cleanup(func() { active, kernel32, kernel64 = a, k32, k64 })
-	setLevel(l)
-}
-
+// setLevel makes l the active level.
 func setLevel(l Level) {
 	active, kernel32, kernel64 = l, kernelsOf[float32](l), kernelsOf[float64](l)
 }

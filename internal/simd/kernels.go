@@ -21,13 +21,15 @@ type kernels[T Float] struct {
 	addRows, addRowsReLU func(dst []T, rows, ld int, bias []T)
 	sumRows              func(a []T, rows, ld int, dst []T)
 
-	adam     func(p, g, m, v []T, c *AdamCoef[T])
-	momentum func(p, g, u []T, c *MomentumCoef[T])
+	adam     func(p, g, m, v []T, c AdamCoef[T])
+	momentum func(p, g, u []T, c MomentumCoef[T])
 	bytes    func(dst []T, src []byte, scale, shift T)
 
 	// transpose stores the transpose of the rows×cols matrix src in dst.
 	transpose func(dst []T, ldd int, src []T, lds, rows, cols int)
-	gemm      tileKernel[T]
+	// pack copies n columns of the rows of src to dst, rows w apart.
+	pack func(dst []T, w int, src []T, lds, rows, n int)
+	gemm tileKernel[T]
 }
 
 // plain returns the kernels in Go, which specify all others.
@@ -43,7 +45,7 @@ func plain[T Float]() kernels[T] {
 		allFinite: allFiniteGo[T], expSum: expSumGo[T],
 		addRows: addRowsGo[T], addRowsReLU: addRowsReLUGo[T], sumRows: sumRowsGo[T],
 		adam: adamGo[T], momentum: momentumGo[T], bytes: bytesGo[T],
-		transpose: transposeGo[T],
-		gemm:      tileKernel[T]{rows: 4, cols: 16, run: tileGo[T]},
+		transpose: transposeGo[T], pack: packGo[T],
+		gemm: tileKernel[T]{rows: 4, cols: 16, run: tileGo[T]},
 	}
 }

@@ -50,8 +50,8 @@ func useF32AVX512(k *kernels[float32]) {
 		}
 		return expSumF32AVX512(dst, a, shift)
 	}
-	k.adam = func(p, g, m, v []float32, c *AdamCoef[float32]) { adamF32AVX512(p, g, m, v, &c.Beta1) }
-	k.momentum = func(p, g, u []float32, c *MomentumCoef[float32]) {
+	k.adam = func(p, g, m, v []float32, c AdamCoef[float32]) { adamF32AVX512(p, g, m, v, &c.Beta1) }
+	k.momentum = func(p, g, u []float32, c MomentumCoef[float32]) {
 		if c.Nesterov {
 			nesterovF32AVX512(p, g, u, c.Mu, c.OneMinusDamp, c.LR)
 		} else {
@@ -63,7 +63,7 @@ func useF32AVX512(k *kernels[float32]) {
 		bytesF32AVX512(dst[:n], src[:n], scale, shift)
 		bytesGo(dst[n:], src[n:], scale, shift)
 	}
-	k.transpose = transposeF32
+	k.transpose, k.pack = transposeF32, packPanelF32AVX512
 	k.gemm = tileKernel[float32]{rows: 14, cols: 32, run: tileF32AVX512}
 }
 
@@ -81,8 +81,8 @@ func useF32AVX2(k *kernels[float32]) {
 		}
 		return expSumF32AVX2(dst, a, shift)
 	}
-	k.adam = func(p, g, m, v []float32, c *AdamCoef[float32]) { adamF32AVX2(p, g, m, v, &c.Beta1) }
-	k.momentum = func(p, g, u []float32, c *MomentumCoef[float32]) {
+	k.adam = func(p, g, m, v []float32, c AdamCoef[float32]) { adamF32AVX2(p, g, m, v, &c.Beta1) }
+	k.momentum = func(p, g, u []float32, c MomentumCoef[float32]) {
 		if c.Nesterov {
 			nesterovF32AVX2(p, g, u, c.Mu, c.OneMinusDamp, c.LR)
 		} else {
@@ -94,7 +94,7 @@ func useF32AVX2(k *kernels[float32]) {
 		bytesF32AVX2(dst[:n], src[:n], scale, shift)
 		bytesGo(dst[n:], src[n:], scale, shift)
 	}
-	k.transpose = transposeF32
+	k.transpose, k.pack = transposeF32, packPanelF32AVX2
 	k.gemm = tileKernel[float32]{rows: 6, cols: 16, run: tileF32AVX2}
 }
 
@@ -112,8 +112,8 @@ func useF64AVX512(k *kernels[float64]) {
 		}
 		return expSumF64AVX512(dst, a, shift)
 	}
-	k.adam = func(p, g, m, v []float64, c *AdamCoef[float64]) { adamF64AVX512(p, g, m, v, &c.Beta1) }
-	k.momentum = func(p, g, u []float64, c *MomentumCoef[float64]) {
+	k.adam = func(p, g, m, v []float64, c AdamCoef[float64]) { adamF64AVX512(p, g, m, v, &c.Beta1) }
+	k.momentum = func(p, g, u []float64, c MomentumCoef[float64]) {
 		if c.Nesterov {
 			nesterovF64AVX512(p, g, u, c.Mu, c.OneMinusDamp, c.LR)
 		} else {
@@ -125,7 +125,7 @@ func useF64AVX512(k *kernels[float64]) {
 		bytesF64AVX512(dst[:n], src[:n], scale, shift)
 		bytesGo(dst[n:], src[n:], scale, shift)
 	}
-	k.transpose = transposeF64
+	k.transpose, k.pack = transposeF64, packPanelF64AVX512
 	k.gemm = tileKernel[float64]{rows: 14, cols: 16, run: tileF64AVX512}
 }
 
@@ -143,8 +143,8 @@ func useF64AVX2(k *kernels[float64]) {
 		}
 		return expSumF64AVX2(dst, a, shift)
 	}
-	k.adam = func(p, g, m, v []float64, c *AdamCoef[float64]) { adamF64AVX2(p, g, m, v, &c.Beta1) }
-	k.momentum = func(p, g, u []float64, c *MomentumCoef[float64]) {
+	k.adam = func(p, g, m, v []float64, c AdamCoef[float64]) { adamF64AVX2(p, g, m, v, &c.Beta1) }
+	k.momentum = func(p, g, u []float64, c MomentumCoef[float64]) {
 		if c.Nesterov {
 			nesterovF64AVX2(p, g, u, c.Mu, c.OneMinusDamp, c.LR)
 		} else {
@@ -156,6 +156,6 @@ func useF64AVX2(k *kernels[float64]) {
 		bytesF64AVX2(dst[:n], src[:n], scale, shift)
 		bytesGo(dst[n:], src[n:], scale, shift)
 	}
-	k.transpose = transposeF64
+	k.transpose, k.pack = transposeF64, packPanelF64AVX2
 	k.gemm = tileKernel[float64]{rows: 6, cols: 8, run: tileF64AVX2}
 }

@@ -49,11 +49,11 @@ func operations[T Float](k *kernels[T], a, b, c []T, s, t T) map[string][]T {
 		keep("allFinite", 1)
 	}
 	p, m, v := guarded(a), guarded(b), guarded(c)
-	k.adam(p, c, m, v, &AdamCoef[T]{0.9, 0.1, 0.99, 0.01, s, 0.5, 1e-8, t})
+	k.adam(p, c, m, v, AdamCoef[T]{0.9, 0.1, 0.99, 0.01, s, 0.5, 1e-8, t})
 	keep("adam", append(append(p[:len(p)+1], m[:len(m)+1]...), v[:len(v)+1]...)...)
 	for _, nesterov := range []bool{false, true} {
 		p, u := guarded(a), guarded(b)
-		k.momentum(p, c, u, &MomentumCoef[T]{0.9, 0.7, s, nesterov})
+		k.momentum(p, c, u, MomentumCoef[T]{0.9, 0.7, s, nesterov})
 		keep("momentum", append(p[:len(p)+1], u[:len(u)+1]...)...)
 	}
 	bytes := make([]byte, len(a))

@@ -290,10 +290,10 @@ def ademamix(lr, b1, b2, b3, alpha, ramp, eps, wd):
     return step
 
 
-run_numpy("ademamix", {"lr": 0.01}, ademamix(0.01, 0.9, 0.999, 0.9999, 5, 1, 1e-8, 0))
+run_numpy("ademamix", {"lr": 0.01, "beta3": 0.9999}, ademamix(0.01, 0.9, 0.999, 0.9999, 5, 1, 1e-8, 0))
 run_numpy("ademamix", {"lr": 0.02, "beta3": 0.99, "alpha": 2, "ramp": 0.4, "eps": 1e-4, "weight-decay": 0.1},
           ademamix(0.02, 0.9, 0.999, 0.99, 2, 0.4, 1e-4, 0.1))
-run_numpy("ademamix", {"lr": 0.01, "ramp": 0}, ademamix(0.01, 0.9, 0.999, 0.9999, 5, 0, 1e-8, 0))
+run_numpy("ademamix", {"lr": 0.01, "beta3": 0.9999, "ramp": 0}, ademamix(0.01, 0.9, 0.999, 0.9999, 5, 0, 1e-8, 0))
 
 
 def prodigy(lr, b1, b2, eps, d0, wd):

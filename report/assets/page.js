@@ -6,12 +6,12 @@ const root = document.documentElement, $ = id => document.getElementById(id);
 const dashes = [[], [9, 4], [2, 3], [9, 3, 2, 3]];
 const accuracy = data.metric === "accuracy";
 const methods = (data.methods || []).map((m, i) => ({...m, index: i, shown: true,
-  dash: dashes[(i + Math.floor(i / 8)) % 4]}));
+  dash: dashes[(i + Math.floor(i / 20)) % 4]}));
 const plots = [];
 
 // Appearance ------------------------------------------------------------------------------------
 const css = name => getComputedStyle(root).getPropertyValue(name).trim();
-const colour = m => css("--c" + m.index % 8);
+const colour = m => css("--c" + m.index % 10);
 const system = matchMedia("(prefers-color-scheme: dark)");
 let chosen = null;
 function theme(name) {
@@ -25,7 +25,7 @@ function drawKey(svg, m) {
   svg.replaceChildren();
   const line = document.createElementNS(svgNS, "line");
   for (const [k, v] of Object.entries({x1: 0, y1: 5, x2: 26, y2: 5, "stroke-width": 2.5,
-    stroke: `var(--c${m.index % 8})`, "stroke-dasharray": m.dash.map(d => d * .8).join(" ")})) line.setAttribute(k, v);
+    stroke: `var(--c${m.index % 10})`, "stroke-dasharray": m.dash.map(d => d * .8).join(" ")})) line.setAttribute(k, v);
   svg.append(line);
 }
 function newKey(m) {
@@ -46,6 +46,7 @@ function text(v, kind) {
   const a = Math.abs(v);
   return a >= 1e5 || a < 1e-3 ? v.toExponential(2) : a >= 1000 ? big(v) : String(+v.toPrecision(4));
 }
+const whole = v => Math.abs(v - Math.round(v)) < 1e-6;
 // Axis labels are short, and percent has as many digits as the distance of the ticks needs.
 function ticks(kind) {
   return (u, values) => {
@@ -53,7 +54,7 @@ function ticks(kind) {
     const gap = known.length > 1 ? Math.abs(known[1] - known[0]) : 0;
     return values.map(v => {
       if (v == null) return "";
-      if (kind === "percent") return (100 * v).toFixed(gap >= .0099 || !gap ? 0 : gap >= .00099 ? 1 : 2) + "%";
+      if (kind === "percent") return (100 * v).toFixed(!gap || whole(100 * gap) ? 0 : whole(1000 * gap) ? 1 : 2) + "%";
       const a = Math.abs(v);
       if (a >= 1e6) return +(v / 1e6).toPrecision(4) + "M";
       if (a >= 1e4) return +(v / 1e3).toPrecision(4) + "k";
@@ -176,7 +177,7 @@ function chart(spec) {
       if (c.table.length > 2) {
         series.push({...base, stroke: "transparent", width: 0, show: m.shown}, {...base, stroke: "transparent", width: 0, show: m.shown});
         owner.push(null, null);
-        if (state.band !== "none") bands.push({series: [at + 2, at + 1], fill: () => fade(colour(m), .13 * alpha())});
+        if (state.band !== "none") bands.push({series: [at + 2, at + 1], fill: () => fade(colour(m), .1 * alpha())});
       }
     }
     const style = axes();
@@ -281,15 +282,19 @@ function hover(u, tip, owner, kind, xKind, xLabel, spec) {
     tr.insertCell().append(newKey(r.m), r.m.name);
     tr.insertCell().textContent = text(r.v, kind);
     const c = tr.insertCell(); c.className = "soft";
-    c.textContent = r.lo == null || r.lo === r.hi ? "" : text(r.lo, kind) + " … " + text(r.hi, kind);
+    c.textContent = r.lo == null || r.lo === r.hi || innerWidth < 560 ? "" : text(r.lo, kind) + " … " + text(r.hi, kind);
   }
   const head = document.createElement("div");
   head.className = "soft";
   head.textContent = xLabel + " " + text(u.posToVal(left, "x"), xKind);
   tip.replaceChildren(head, table);
   tip.hidden = false;
-  const w = tip.offsetWidth, h = tip.offsetHeight, room = u.over.clientWidth, tall = u.over.clientHeight;
-  tip.style.left = Math.max(-40, left + 16 + w > room ? left - w - 16 : left + 16) + "px";
+  // Beside the pointer, on the right if the window has room there; above the line on a narrow screen.
+  const w = tip.offsetWidth, h = tip.offsetHeight, tall = u.over.clientHeight, page = document.documentElement.clientWidth;
+  const origin = u.over.getBoundingClientRect().left;
+  const right = origin + left + 18 + w < page, fits = right || origin + left - 18 - w > 0;
+  tip.style.left = (fits ? right ? left + 18 : left - 18 - w : Math.max(4, Math.min(page - w - 4, origin + left - w / 2)) - origin) + "px";
+  if (!fits) { tip.style.top = -h - 8 + "px"; return; }
   tip.style.top = Math.max(-10, Math.min(top - h / 2, tall - h)) + "px";
 }
 function drawTarget(u, value, kind) {
@@ -301,7 +306,9 @@ function drawTarget(u, value, kind) {
   ctx.lineWidth = px; ctx.setLineDash([4 * px, 4 * px]);
   ctx.beginPath(); ctx.moveTo(bbox.left, y); ctx.lineTo(bbox.left + bbox.width, y); ctx.stroke();
   ctx.font = 11 * px + "px system-ui, sans-serif"; ctx.textAlign = "left"; ctx.textBaseline = "bottom";
-  ctx.fillText("target " + text(value, kind), bbox.left + 5 * px, y - 2 * px);
+  const label = "target " + text(value, kind), width = ctx.measureText(label).width;
+  ctx.fillStyle = css("--paper"); ctx.fillRect(bbox.left + bbox.width - width - 8 * px, y + 2 * px, width + 8 * px, 14 * px);
+  ctx.fillStyle = css("--bad"); ctx.fillText(label, bbox.left + bbox.width - width - 4 * px, y + 15 * px);
   ctx.restore();
 }
 
@@ -329,6 +336,8 @@ if (splits.length || has("batch_loss")) {
     chart({box: "chart-" + column, title: () => title, read: read(() => column, "", () => state.logY)});
   }
 }
+const extra = [...document.querySelectorAll("#curves figure")].slice(2).filter(f => !f.hidden);
+if (extra.length === 1) extra[0].classList.add("wide", "low");
 const tuned = methods.filter(m => m.tuning);
 if (tuned.length) {
   $("tuning").hidden = false;
@@ -367,5 +376,5 @@ const openLinked = () => { const d = location.hash && document.querySelector("de
 addEventListener("hashchange", openLinked); openLinked();
 refresh();
 // uPlot draws in a microtask; the mark tells a test that everything is on the page.
-requestAnimationFrame(() => setTimeout(() => { document.body.dataset.drawn = plots.filter(p => p.u).length; }, 0));
+setTimeout(() => { document.body.dataset.drawn = plots.filter(p => p.u).length; }, 0);
 })();

@@ -86,6 +86,11 @@ func (g gen) tile(m, nv int, v gen) {
 	for j := range nv {
 		v.loadMasked(Mem{Base: b, Disp: j * v.bytes()}, masks[j], bv[j])
 	}
+	if nv == 2 {
+		for off := 0; off < nv*v.bytes(); off += 64 {
+			PREFETCHT0(Mem{Base: b, Index: bs, Scale: 8, Disp: off})
+		}
+	}
 	ADDQ(bs, b)
 	for i := range m {
 		v.broadcast(at(i), av)

@@ -37,6 +37,7 @@ func main() {
 		switch *kind {
 		case "gemm":
 			g.gemm()
+			g.pack()
 			if !g.wide {
 				g.transpose()
 			}
