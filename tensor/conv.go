@@ -34,9 +34,9 @@ func convForward[T Float](ws *Workspace[T], dst, x, w, b Tensor[T], g ConvGeom, 
 	}
 	// Every element of the output is summed in the order of the patch's columns, whatever the cut.
 	defer ws.Release(ws.Mark())
-	rows := patchesOf(ws, x.data, c.patchGeom)
+	rows, end := patchesOf(ws, x.data, c.patchGeom), newFinish(ws, b.data, relu)
 	ws.pool.Range(c.positions(), c.ow, func(lo, hi int) {
-		rows.reader().times(dst.data[lo*c.o:hi*c.o], &c, w.data, b.data, relu, lo, hi-lo)
+		rows.reader().times(dst.data[lo*c.o:hi*c.o], &c, w.data, &end, lo, hi-lo)
 	})
 }
 
@@ -144,30 +144,43 @@ func newConv(op string, x, y, w Shape, g ConvGeom) conv {
 	return c
 }
 
-// finishNarrow adds bias, if it is not nil, to the rows of y and applies max(0, ·) if relu. Rows of few
-// elements are taken several at a time, with the bias repeated, to fill the vector registers.
-func finishNarrow[T Float](y, bias []T, relu bool) {
-	if bias == nil {
-		if relu {
-			simd.ReLU(y, y)
+// finish is what happens to the rows of a convolution's output at the end.
+type finish[T Float] struct {
+	bias []T // added to every row, if not nil
+	wide []T // for narrow rows: the bias repeated, to fill the vector registers
+	relu bool
+}
+
+func newFinish[T Float](ws *Workspace[T], bias []T, relu bool) finish[T] {
+	f := finish[T]{bias: bias, relu: relu}
+	if n := len(bias); n > 0 && n < 16 {
+		f.wide = ws.Slice(16 * n)
+		for i := range f.wide {
+			f.wide[i] = bias[i%n]
 		}
-		return
 	}
-	add := simd.AddRows[T]
-	if relu {
-		add = simd.AddRowsReLU[T]
+	return f
+}
+
+// rows finishes the rows of y.
+func (f *finish[T]) rows(y []T) {
+	if f.wide != nil {
+		n := len(y) / len(f.wide) * len(f.wide)
+		f.add(y[:n], f.wide)
+		y = y[n:]
 	}
-	var buf [256]T
-	if n := len(bias); n < 16 {
-		wide := buf[:16*n]
-		for i := range wide {
-			wide[i] = bias[i%n]
-		}
-		whole := len(y) / len(wide) * len(wide)
-		add(y[:whole], wide)
-		y = y[whole:]
+	f.add(y, f.bias)
+}
+
+func (f *finish[T]) add(y, bias []T) {
+	switch {
+	case bias != nil && f.relu:
+		simd.AddRowsReLU(y, bias)
+	case bias != nil:
+		simd.AddRows(y, bias)
+	case f.relu:
+		simd.ReLU(y, y)
 	}
-	add(y, bias)
 }
 
 // addParts stores the sum of the parts consecutive vectors in src, added in order, in dst.

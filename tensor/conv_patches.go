@@ -84,22 +84,21 @@ func (r *patchReader[T]) take(dst []T, ld, row, rows, col, cols int) {
 	}
 }
 
-// times stores the product of rows patches from position first on with the weights w, plus bias, if it is
-// not nil, and rectified if relu, in y.
-func (r *patchReader[T]) times(y []T, c *conv, w, bias []T, relu bool, first, rows int) {
+// times stores the product of rows patches from position first on with the weights w, finished by end, in y.
+func (r *patchReader[T]) times(y []T, c *conv, w []T, end *finish[T], first, rows int) {
 	r.first = first
 	if r.transposed {
 		simd.GemmBlocks(true, false, rows, c.o, c.k, 1, r.block, w, c.o, 0, y, c.o, nil, false)
-		finishNarrow(y[:rows*c.o], bias, relu)
+		end.rows(y[:rows*c.o])
 		return
 	}
 	for r.group = range c.groups {
 		at := r.group * c.og
-		var b []T
+		bias := end.bias
 		if bias != nil {
-			b = bias[at : at+c.og]
+			bias = bias[at : at+c.og]
 		}
-		simd.GemmBlocks(false, false, rows, c.og, c.k, 1, r.block, w[at:], c.o, 0, y[at:], c.o, b, relu)
+		simd.GemmBlocks(false, false, rows, c.og, c.k, 1, r.block, w[at:], c.o, 0, y[at:], c.o, bias, end.relu)
 	}
 }
 

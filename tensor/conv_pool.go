@@ -16,17 +16,18 @@ func ConvReLUMaxPool[T Float](ws *Workspace[T], dst Tensor[T], at []int32, x, w,
 		panic(ShapeError{Op: "ConvReLUMaxPool", A: ShapeOf(c.o), B: b.shape, Detail: "bias"})
 	}
 	defer ws.Release(ws.Mark())
-	rows := patchesOf(ws, x.data, c.patchGeom)
+	rows, end := patchesOf(ws, x.data, c.patchGeom), newFinish(ws, b.data, true)
 	pixels, out, step := c.oh*c.ow, q.oh*q.ow*c.o, imagesPerBlock(&c)
 	workers := max(1, min(ws.pool.workers, (c.n+step-1)/step))
 	scratch := ws.Slice(workers * step * pixels * c.o)
+	var none finish[T]
 	ws.pool.Do(workers, func(_, part int) {
 		r, buf := rows.reader(), scratch[part*step*pixels*c.o:]
 		last := (part + 1) * c.n / workers
 		for lo := part * c.n / workers; lo < last; lo += step {
 			hi := min(lo+step, last)
 			y := buf[:(hi-lo)*pixels*c.o]
-			r.times(y, &c, w.data, nil, false, lo*pixels, (hi-lo)*pixels)
+			r.times(y, &c, w.data, &none, lo*pixels, (hi-lo)*pixels)
 			d := dst.data[lo*out : hi*out]
 			for i := range hi - lo {
 				for oy := range q.oh {
@@ -34,7 +35,7 @@ func ConvReLUMaxPool[T Float](ws *Workspace[T], dst Tensor[T], at []int32, x, w,
 					maxLine(&q, d[o:o+q.ow*c.o], at[lo*out+o:][:q.ow*c.o], y[i*pixels*c.o:(i+1)*pixels*c.o], oy)
 				}
 			}
-			finishNarrow(d, b.data, true) // the bias is the same for all that a window sees
+			end.rows(d) // the bias is the same for all that a window sees
 		}
 	})
 }

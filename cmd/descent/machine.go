@@ -4,11 +4,11 @@ import (
 	"bufio"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 
 	"github.com/descent-ml/descent/internal/simd"
+	"github.com/descent-ml/descent/train"
 )
 
 // machine is what a result may depend on, or be explained by.
@@ -24,9 +24,8 @@ type machine struct {
 }
 
 func thisMachine() machine {
-	m := machine{System: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.NumCPU(), GOMAXPROCS: runtime.GOMAXPROCS(0),
-		SIMD: simd.Info(), Go: runtime.Version()}
-	m.Processor = field("/proc/cpuinfo", "model name")
+	t := train.ThisMachine()
+	m := machine{System: t.OS + "/" + t.Arch, Processor: t.CPU, Cores: t.CPUs, GOMAXPROCS: t.GOMAXPROCS, SIMD: simd.Info(), Go: t.Go}
 	if kb, err := strconv.ParseInt(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB"), 10, 64); err == nil {
 		m.Memory = kb << 10
 	}
