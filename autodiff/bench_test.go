@@ -2,6 +2,7 @@ package autodiff_test
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"runtime/debug"
 	"testing"
@@ -56,21 +57,27 @@ func (m *mlp[T]) backward() { m.tape.Backward(m.loss, m.params, m.grad, nil, nil
 
 // A steady step allocates a few small objects, and a large batch no more bytes than a small one.
 func TestStepAllocations(t *testing.T) {
-	const steps = 4
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection empties the kernels' pools of packing buffers
+	const steps = 2
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection empties the kernels' pools of buffers
 	for _, workers := range []int{1, 2} {
 		for _, batch := range []int{1, 32, 256} {
 			m := newMLP[float32](128, 128, batch, tensor.NewPool(workers))
 			step := func() { m.forward(); m.backward() }
 			step()
 			held := m.tape.Workspace().Bytes()
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			for range steps {
-				step()
+			// The least of some rounds: what a step allocates is in all of them, a packing buffer
+			// that the kernels want on a new processor in one.
+			objects, bytes := uint64(math.MaxUint64), uint64(math.MaxUint64)
+			for range 5 {
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				for range steps {
+					step()
+				}
+				runtime.ReadMemStats(&after)
+				objects = min(objects, (after.Mallocs-before.Mallocs)/steps)
+				bytes = min(bytes, (after.TotalAlloc-before.TotalAlloc)/steps)
 			}
-			runtime.ReadMemStats(&after)
-			objects, bytes := (after.Mallocs-before.Mallocs)/steps, (after.TotalAlloc-before.TotalAlloc)/steps
 			if objects > 40 || bytes > 8<<10 {
 				t.Errorf("%d workers, batch %d: %d allocations of %d bytes a step, want at most 40 of 8192", workers, batch, objects, bytes)
 			}

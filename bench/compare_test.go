@@ -272,6 +272,47 @@ func TestCancelledComparisonIsPartial(t *testing.T) {
 	}
 }
 
+// TestStoppedRunGoesOnToTheSameBits stops a comparison with the real trainer in the middle of its first run.
+func TestStoppedRunGoesOnToTheSameBits(t *testing.T) {
+	c := Config{Base: train.Config{Data: "iris", Model: "mlp:8", Epochs: 20, Batch: 16}, Methods: []Method{{Name: "adam"}}, Seeds: []uint64{3}, Out: t.TempDir()}
+	ctx, cancel := context.WithCancel(t.Context())
+	stopped, err := Compare(ctx, c, func(e Event) {
+		if e.Kind == Progress && e.Train.Epoch == 5 {
+			cancel()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stopped.Partial == "" || len(stopped.Results) != 1 || stopped.Results[0].Result.Status != train.Stopped {
+		t.Fatalf("%q, %d results", stopped.Partial, len(stopped.Results))
+	}
+	resumed, err := Compare(t.Context(), c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Out = t.TempDir()
+	whole, err := Compare(t.Context(), c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := resumed.Results[0], whole.Results[0]
+	if a.Result.ParamsSHA256 != b.Result.ParamsSHA256 || a.Result.Status != train.Completed {
+		t.Errorf("%s with %s, in one piece %s", a.Result.Status, a.Result.ParamsSHA256, b.Result.ParamsSHA256)
+	}
+	if len(a.Points) != len(b.Points) {
+		t.Fatalf("a curve of %d points, in one piece %d", len(a.Points), len(b.Points))
+	}
+	for i := range a.Points {
+		if p, q := a.Points[i], b.Points[i]; p.Step != q.Step || p.Test.Loss != q.Test.Loss {
+			t.Errorf("point %d: step %d, loss %v; in one piece step %d, loss %v", i, p.Step, p.Test.Loss, q.Step, q.Test.Loss)
+		}
+	}
+	if runs, _ := filepath.Glob(filepath.Join(c.Out, "runs", "*")); len(runs) != 1 {
+		t.Errorf("run folders %v", runs)
+	}
+}
+
 func TestTimeoutIsReported(t *testing.T) {
 	var calls []train.Config
 	c := config(&calls)

@@ -40,11 +40,14 @@ type Row struct {
 
 // Status says in words how the runs ended.
 func (r Row) Status() string {
+	if r.Seeds == 0 {
+		return "not run"
+	}
 	names := make([]string, 0, len(r.Statuses))
 	for s := range r.Statuses {
 		names = append(names, s)
 	}
-	if len(names) == 1 && r.Seeds > 0 {
+	if len(names) == 1 {
 		return names[0]
 	}
 	sort.Slice(names, func(i, j int) bool {

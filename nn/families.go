@@ -27,7 +27,7 @@ func families[T tensor.Float]() []family[T] {
 			Paper:      "Schneider, Balles and Hennig, DeepOBS: a deep learning optimizer benchmark suite, 2019",
 			Activation: "relu", Init: "glorot-normal", Images: true}, 0, net3c3d[T]},
 		{ModelInfo{Name: "resnet20", Form: "resnet20", Standard: "resnet20", Title: "ResNet-20",
-			Doc:        "Convolution 3×3 to 16 channels, three stages of three residual blocks (two 3×3 convolutions with batch normalisation) with 16, 32 and 64 channels, global average pooling, output. Where the image shrinks the shortcut takes every second pixel and pads the channels with zeros (option A: no parameters).",
+			Doc:        "Convolution 3×3 to 16 channels, three stages of three residual blocks (two 3×3 convolutions with batch normalisation) with 16, 32 and 64 channels, global average pooling, output. Where the image shrinks the shortcut takes every second pixel and pads the channels with zeros (option A: no parameters). Strided convolutions pad as \"same\" does: nothing before and one after on even sizes, where the paper has one on each side.",
 			Paper:      "He, Zhang, Ren and Sun, Deep residual learning for image recognition, 2016, section 4.2",
 			Activation: "relu", Init: "he-normal", Images: true}, 0, resnet20[T]},
 		{ModelInfo{Name: "autoencoder", Form: "autoencoder:WIDTH,...,CODE", Standard: "autoencoder:1000,500,250,30", Title: "Deep autoencoder",

@@ -15,9 +15,9 @@ import (
 // with λ zero unless [Network.SetPenalty] was called. It implements [Function], [Curvature], [Tapped] and
 // [PerExample]. It holds the model's state, but no parameters.
 //
-// In training mode layers use dropout and batch statistics. The masks are decided by [Network.SetKey], so that all
-// evaluations of one step use the same; the running statistics move once a batch, at the first evaluation with
-// gradient after [Network.SetBatch], so that a line search does not move them.
+// In training mode layers use dropout and batch statistics. The masks are decided by [Network.SetKey], so
+// that all evaluations of one step use the same; the running statistics move once a batch, at the first
+// evaluation with gradient after [Network.SetBatch], so that a line search does not move them.
 //
 // A Network is not safe for concurrent use; it is parallel inside, on its pool. A steady step allocates a
 // small constant.
@@ -51,8 +51,8 @@ func newEvaluation[T tensor.Float](m nn.Model[T], pool *tensor.Pool) evaluation[
 	return evaluation[T]{autodiff.NewTape(tensor.NewWorkspace[T](pool)), nn.NewPass(m)}
 }
 
-// NewNetwork returns the mean loss of model, to be given a batch by [Network.SetBatch]. It starts in training
-// mode with initial state. pool nil means one worker.
+// NewNetwork returns the mean loss of model, to be given a batch by [Network.SetBatch]. It starts in
+// training mode with initial state. pool nil means one worker.
 func NewNetwork[T tensor.Float](model nn.Model[T], loss nn.Loss[T], pool *tensor.Pool) *Network[T] {
 	n := &Network[T]{model: model, loss: loss, pool: pool, training: true, key: tensor.KeyOf(0)}
 	s := model.StateLayout()
@@ -74,25 +74,26 @@ func (n *Network[T]) Loss() nn.Loss[T] { return n.loss }
 // Layout returns the layout of the parameters.
 func (n *Network[T]) Layout() *nn.Layout { return n.model.Layout() }
 
-// State returns the running statistics themselves, with the layout of the model's StateLayout. A checkpoint
-// reads them, a resume writes them.
+// State returns the running statistics themselves, with the layout of the model's StateLayout. A
+// checkpoint reads them, a resume writes them.
 func (n *Network[T]) State() []T { return n.state }
 
-// SetBatch makes x, [batch, input...], and y the batch. They are not copied and must stay as they are until the
-// next SetBatch.
+// SetBatch makes x, [batch, input...], and y the batch. They are not copied and must stay as they are
+// until the next SetBatch.
 func (n *Network[T]) SetBatch(x tensor.Tensor[T], y nn.Target[T]) {
 	n.x, n.y = x, y
 	n.tracked, n.recorded.valid = false, false
 }
 
-// SetKey decides the dropout masks until the next SetKey: call it with a key of the step, before each step.
+// SetKey decides the dropout masks until the next SetKey: call it with a key of the step, before each
+// step.
 func (n *Network[T]) SetKey(key tensor.Key) { n.key, n.recorded.valid = key, false }
 
 // SetTraining switches between training mode (true; the initial one) and evaluation mode.
 func (n *Network[T]) SetTraining(on bool) { n.training, n.recorded.valid = on, false }
 
-// SetPenalty sets λ of the penalty ½ λ ‖W‖² on the weights (L2 regularisation, weight decay coupled with the
-// loss). Evaluations, products and taps' gradients in grad contain it; taps' DY, SquaredGradients and
+// SetPenalty sets λ of the penalty ½ λ ‖W‖² on the weights (L2 regularisation, weight decay coupled with
+// the loss). Evaluations, products and taps' gradients in grad contain it; taps' DY, SquaredGradients and
 // LossAndMetric do not. It panics if λ is negative or NaN.
 func (n *Network[T]) SetPenalty(lambda float64) {
 	if !(lambda >= 0) {
@@ -101,8 +102,8 @@ func (n *Network[T]) SetPenalty(lambda float64) {
 	n.penalty = lambda
 }
 
-// Evaluate implements [Function]. The error says what is wrong with the batch (a label out of range). It panics
-// with a [tensor.ShapeError] if theta, grad or x have the wrong size.
+// Evaluate implements [Function]. The error says what is wrong with the batch (a label out of range). It
+// panics with a [tensor.ShapeError] if theta, grad or x have the wrong size.
 func (n *Network[T]) Evaluate(theta, grad []T) (float64, error) {
 	_, loss, err := n.forward(&n.run, theta, n.mode(grad != nil), n.x, n.y, false)
 	if err != nil {
@@ -160,15 +161,15 @@ func (n *Network[T]) backwardTapped(loss autodiff.Var[T], params []autodiff.Var[
 	})
 }
 
-// Predict returns the model's outputs for x, [batch, input...], in evaluation mode. They are valid until the
-// next call of any method of n.
+// Predict returns the model's outputs for x, [batch, input...], in evaluation mode. They are valid until
+// the next call of any method of n.
 func (n *Network[T]) Predict(theta []T, x tensor.Tensor[T]) tensor.Tensor[T] {
 	return n.outputs(&n.run, theta, nn.Evaluating, x, false).Value()
 }
 
-// LossAndMetric returns, for the examples x with targets y in evaluation mode, the sum of the losses and of
-// the scores of the loss's metric. Sums over the batches of a data set add up: with N examples in all the
-// loss is Σ/N, the metric [nn.Metric.Value] of Σ and N. The penalty is not included.
+// LossAndMetric returns, for the examples x with targets y in evaluation mode, the sum of the losses and
+// of the scores of the loss's metric. Sums over the batches of a data set add up: with N examples in all
+// the loss is Σ/N, the metric [nn.Metric.Value] of Σ and N. The penalty is not included.
 func (n *Network[T]) LossAndMetric(theta []T, x tensor.Tensor[T], y nn.Target[T]) (loss, score float64, err error) {
 	z := n.Predict(theta, x)
 	if err := n.loss.Check(z.Shape(), y); err != nil {

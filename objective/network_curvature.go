@@ -10,8 +10,8 @@ import (
 )
 
 // recording is the computation that products are taken with: the forward pass at one theta, and for
-// Hessian products its recorded gradient. It has a tape of its own, so that evaluations between two products
-// do not disturb it, and is made once a (theta, batch), however many products follow.
+// Hessian products its recorded gradient. It has a tape of its own, so that evaluations between two
+// products do not disturb it, and is made once a (theta, batch), however many products follow.
 type recording[T tensor.Float] struct {
 	evaluation[T]
 	theta, state []T // copies of what was recorded at
@@ -57,9 +57,9 @@ func (r *recording[T]) enter(l *nn.Layout, v []T) []autodiff.Var[T] {
 }
 
 // HVP implements [Curvature]: the exact Hessian of f at theta times v, as the derivative of the recorded
-// gradient along v (Pearlmutter, 1994). The first product at a point costs about two evaluations with gradient
-// more than the others, which cost about two each. Where f has kinks (ReLU, max pooling) it is the Hessian of
-// the smooth piece that theta lies on. A penalty is included.
+// gradient along v (Pearlmutter, 1994). The first product at a point records the gradient; each product
+// then costs less than two evaluations with gradient. Where f has kinks (ReLU, max pooling) it is the
+// Hessian of the smooth piece that theta lies on. A penalty is included.
 func (n *Network[T]) HVP(theta, v, out []T) error {
 	r, err := n.record(theta)
 	if err != nil {
@@ -75,10 +75,11 @@ func (n *Network[T]) HVP(theta, v, out []T) error {
 	return nil
 }
 
-// GGNVP implements [Curvature]: the generalised Gauss–Newton matrix JᵀHₒJ times v, by one forward-mode and one
-// reverse-mode product with the recorded model (Schraudolph, 2002). It is positive semi-definite, and the
-// Fisher matrix of the model for the losses of package nn without label smoothing (Huber's: in the mean over
-// targets). Cost: about that of one evaluation with gradient. A penalty adds λ v on the weights.
+// GGNVP implements [Curvature]: the generalised Gauss–Newton matrix JᵀHₒJ times v, by one forward-mode
+// and one reverse-mode product with the recorded model (Schraudolph, 2002). It is positive semi-definite,
+// and the Fisher matrix of the model for the losses of package nn without label smoothing (Huber's: in
+// the mean over targets). Cost: between one and one and a half evaluations with gradient. A penalty adds
+// λ v on the weights.
 func (n *Network[T]) GGNVP(theta, v, out []T) error {
 	r, err := n.record(theta)
 	if err != nil {
@@ -107,17 +108,17 @@ func (n *Network[T]) collect(parts []autodiff.Var[T], v, out []T) {
 	}
 }
 
-// SquaredGradients implements [PerExample]: Σᵢ (∂ℓᵢ/∂θ_j)² for every j, where ℓᵢ is the loss of example i alone;
-// a penalty is not included. It returns the mean loss.
+// SquaredGradients implements [PerExample]: Σᵢ (∂ℓᵢ/∂θ_j)² for every j, where ℓᵢ is the loss of example i
+// alone; a penalty is not included. It returns the mean loss.
 //
 // If all parameters belong to affine layers, each used once, one backward pass suffices. With rows xᵢ and
-// output gradients δᵢ of example i its weight gradient is Σ_rows xᵢ δᵢᵀ, which for a dense layer (one row an
-// example) gives (X∘X)ᵀ(Δ∘Δ) for the whole batch at the cost of the weight gradient. Otherwise (normalisation
-// layers, embeddings, grouped convolutions) the examples are evaluated one at a time: exact, and as
-// slow as that.
+// output gradients δᵢ of example i its weight gradient is Σ_rows xᵢ δᵢᵀ, which for a dense layer (one row
+// an example) gives (X∘X)ᵀ(Δ∘Δ) for the whole batch at the cost of the weight gradient. Otherwise
+// (normalisation layers, embeddings, grouped convolutions) the examples are evaluated one at a time:
+// exact, and as slow as that.
 //
-// The error wraps [ErrUnsupported] where ℓᵢ is not defined (batch normalisation in training mode mixes the
-// examples), or where one example at a time would meet other dropout masks.
+// The error wraps [ErrUnsupported] where ℓᵢ is not defined (batch normalisation in training mode mixes
+// the examples), or where one example at a time would meet other dropout masks.
 func (n *Network[T]) SquaredGradients(theta, out []T) (float64, error) {
 	mode := nn.Training
 	if !n.training {
@@ -141,8 +142,8 @@ func (n *Network[T]) SquaredGradients(theta, out []T) (float64, error) {
 	return value, n.squareOneByOne(theta, out, mode)
 }
 
-// affineOnly reports whether every parameter is the weight or bias of exactly one ungrouped affine layer of
-// the pass.
+// affineOnly reports whether every parameter is the weight or bias of exactly one ungrouped affine layer
+// of the pass.
 func (n *Network[T]) affineOnly() bool {
 	uses := make([]int, n.Layout().Len())
 	for _, a := range n.run.pass.Affine() {
@@ -162,8 +163,8 @@ func (n *Network[T]) affineOnly() bool {
 	return true
 }
 
-// squareTap stores the sums of squared per-example gradients of one affine layer in out. The factor n² undoes
-// the mean in the tap's DY.
+// squareTap stores the sums of squared per-example gradients of one affine layer in out. The factor n²
+// undoes the mean in the tap's DY.
 func (n *Network[T]) squareTap(t Tap[T], out []T) {
 	ws, l := n.run.tape.Workspace(), n.Layout()
 	scale := T(n.examples()) * T(n.examples())

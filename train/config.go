@@ -3,7 +3,6 @@ package train
 import (
 	"fmt"
 	"math"
-	"sort"
 	"strconv"
 	"strings"
 
@@ -223,13 +222,3 @@ func inRange(what string, v, lo, hi float64) error {
 }
 
 func finite(what string, v float64) error { return inRange(what, v, -math.MaxFloat64, math.MaxFloat64) }
-
-// settingNames returns the names in m in order, for messages that do not change from run to run.
-func settingNames(m map[string]float64) []string {
-	names := make([]string, 0, len(m))
-	for k := range m {
-		names = append(names, k)
-	}
-	sort.Strings(names)
-	return names
-}

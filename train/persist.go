@@ -22,7 +22,6 @@ type saves struct {
 	step   int64     // progress at that save
 	failed int       // saves in a row
 	next   time.Time // not before, after failures
-	steps  int64     // the same for runs that save by steps
 	err    error     // of the last failure
 }
 

@@ -92,7 +92,7 @@ func methodOf(c *bench.Comparison, m bench.Method) report.Method {
 		}
 		out.Rank, out.Median, out.Low, out.High = r.Rank, float64(r.Median), float64(r.Low), float64(r.High)
 		out.WallSeconds, out.CPUSeconds, out.Steps = float64(r.WallSeconds), float64(r.CPUSeconds), float64(r.Steps)
-		out.Parameters, out.Status, out.Failed, out.Reached = r.Parameters, r.Status(), !r.Well(), r.Reached
+		out.Parameters, out.Status, out.Failed, out.Reached = r.Parameters, r.Status(), r.Seeds > 0 && !r.Well(), r.Reached
 		if s := r.SecondsToTarget; s != nil && isFinite(float64(*s)) {
 			out.ToTarget = &report.Effort{Seconds: float64(*s), Steps: float64(*r.StepsToTarget), Epochs: float64(*r.EpochsToTarget)}
 		}

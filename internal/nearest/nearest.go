@@ -7,13 +7,15 @@ import (
 )
 
 // Names returns no more than most of the known names, nearest to name first: those whose Levenshtein
-// distance to name, ignoring case, is at most one more than a third of the longer one's length and at
-// most 3, and those that begin with name, or begin it, in three letters or more. Names at equal
-// distance keep the order of known. The result is empty if nothing is near.
+// distance to name, ignoring case, is at most one more than a third of the longer one's length, at
+// most 3, and at most one more than the nearest's; and those that begin with name, or begin it, in
+// three letters or more. Names at equal distance keep the order of known. The result is empty if
+// nothing is near.
 func Names(name string, known []string, most int) []string {
 	type candidate struct {
 		name     string
 		distance int
+		prefix   bool
 	}
 	var near []candidate
 	low := strings.ToLower(name)
@@ -23,16 +25,18 @@ func Names(name string, known []string, most int) []string {
 		prefix := len(low) >= 3 && strings.HasPrefix(l, low) || len(l) >= 3 && strings.HasPrefix(low, l)
 		limit := min(3, 1+max(len(low), len(l))/3)
 		if d <= limit || prefix {
-			near = append(near, candidate{k, d})
+			near = append(near, candidate{k, d, prefix})
 		}
 	}
 	sort.SliceStable(near, func(i, j int) bool { return near[i].distance < near[j].distance })
 	var names []string
-	for i, c := range near {
-		if i == most {
+	for _, c := range near {
+		if len(names) == most {
 			break
 		}
-		names = append(names, c.name)
+		if c.prefix || c.distance <= near[0].distance+1 {
+			names = append(names, c.name)
+		}
 	}
 	return names
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func TestNames(t *testing.T) {
-	known := []string{"adam", "adamw", "adagrad", "sgd", "momentum", "lenet5", "mlp"}
+	known := []string{"adam", "adamw", "adagrad", "sgd", "momentum", "linear", "lenet5", "mlp"}
 	for _, c := range []struct {
 		name string
 		want []string
@@ -16,6 +16,7 @@ func TestNames(t *testing.T) {
 		{"adma", []string{"adam", "adamw"}},
 		{"ADAM", []string{"adam", "adamw"}},
 		{"lenet", []string{"lenet5"}},
+		{"lenett", []string{"lenet5"}},
 		{"momentun", []string{"momentum"}},
 		{"mpl", []string{"mlp"}},
 		{"transformer", nil},
@@ -31,7 +32,7 @@ func TestHint(t *testing.T) {
 	known := []string{"adam", "adamw", "adamax"}
 	for name, want := range map[string]string{
 		"adam":    "did you mean adam, adamw or adamax?",
-		"adamaxx": "did you mean adamax, adam or adamw?",
+		"adamaxx": "did you mean adamax or adam?",
 		"zzzzzz":  "see the list",
 	} {
 		if got := Hint(name, known, "see the list"); got != want {

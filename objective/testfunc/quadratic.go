@@ -9,9 +9,10 @@ import (
 //
 //	f(θ) = ½ (θ − c)ᵀ H (θ − c) + b
 //
-// with H symmetric, which every theory of optimisation starts from. With noise it is the mean over a batch of
-// ½ (θ − xᵢ)ᵀ H (θ − xᵢ), xᵢ = c + noise of standard deviation sd: the noise in the gradient is H(c − x̄), the
-// noise in the value the mean of ½ (c − xᵢ)ᵀ H (c − xᵢ) besides. [Quadratic.SetBatch] draws the batch.
+// with H symmetric, which every theory of optimisation starts from. With noise it is the mean over a
+// batch of ½ (θ − xᵢ)ᵀ H (θ − xᵢ), xᵢ = c + noise of standard deviation sd: the noise in the gradient is
+// H(c − x̄), the noise in the value the mean of ½ (c − xᵢ)ᵀ H (c − xᵢ) besides. [Quadratic.SetBatch]
+// draws the batch.
 type Quadratic[T tensor.Float] struct {
 	h      tensor.Tensor[T] // [n, n]
 	centre []T
@@ -53,9 +54,9 @@ func RandomQuadratic[T tensor.Float](key tensor.Key, eigenvalues []float64) *Qua
 	return NewQuadratic(ht, make([]T, n), 0)
 }
 
-// Deep returns a quadratic function with the spectrum that Schneider et al. (DeepOBS, 2019) chose after that of
-// deep networks: 100 dimensions, 90 eigenvalues uniform in (0, 1), 10 in (30, 60). The published problem,
-// with its very numbers, is in package bench/deepobs.
+// Deep returns a quadratic function with the spectrum that Schneider et al. (DeepOBS, 2019) chose after
+// that of deep networks: 100 dimensions, 90 eigenvalues uniform in (0, 1), 10 in (30, 60). The published
+// problem, with its very numbers, is in package bench/deepobs.
 func Deep[T tensor.Float](key tensor.Key) *Quadratic[T] {
 	e := make([]float64, 100)
 	tensor.Uniform(key.Named("small"), e[:90], 0, 1)
@@ -63,8 +64,8 @@ func Deep[T tensor.Float](key tensor.Key) *Quadratic[T] {
 	return RandomQuadratic[T](key, e)
 }
 
-// SetBatch draws a batch of the given size around the centre: numbers with standard deviation sd from key.
-// Size 0 takes the noise away.
+// SetBatch draws a batch of the given size around the centre: numbers with standard deviation sd from
+// key. Size 0 takes the noise away.
 func (f *Quadratic[T]) SetBatch(key tensor.Key, size int, sd float64) {
 	if size == 0 {
 		f.batch = tensor.Tensor[T]{}

@@ -204,8 +204,8 @@ func (f Beale[T]) fill(theta []T, h tensor.Tensor[T], second float64) {
 //
 //	f(x, y) = (y − b x² + c x − 6)² + 10 (1 − t) cos x + 10,   b = 5.1/(4π²), c = 5/π, t = 1/(8π)
 //
-// with three minima 5/(4π) = 0.397887 in its usual domain −5 ≤ x ≤ 10, 0 ≤ y ≤ 15. Outside of it
-// there are more: x of every minimum is an odd multiple of π.
+// with three minima 5/(4π) = 0.397887 in its usual domain −5 ≤ x ≤ 10, 0 ≤ y ≤ 15. Outside of it there
+// are more: x of every minimum is an odd multiple of π.
 type Branin[T tensor.Float] struct{}
 
 const (

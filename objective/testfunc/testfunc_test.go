@@ -29,7 +29,8 @@ func value(f testfunc.Function[float64]) func([]float64) float64 {
 	}
 }
 
-// Gradients and Hessians are those of gonum's differences at random points; products are the dense products.
+// Gradients and Hessians are those of gonum's differences at random points; products are the dense
+// products.
 func TestDerivatives(t *testing.T) {
 	for _, f := range functions() {
 		n := f.Dim()
@@ -61,8 +62,8 @@ func TestDerivatives(t *testing.T) {
 	}
 }
 
-// At every stated minimum the gradient is zero, the value the stated one, and the Hessian positive definite; where all residuals
-// vanish the Gauss–Newton matrix is the Hessian.
+// At every stated minimum the gradient is zero, the value the stated one, and the Hessian positive
+// definite; where all residuals vanish the Gauss–Newton matrix is the Hessian.
 func TestMinima(t *testing.T) {
 	for _, f := range functions() {
 		n := f.Dim()
@@ -127,7 +128,8 @@ func TestSpectrum(t *testing.T) {
 	}
 }
 
-// With noise the gradient is H(θ − x̄), the value the mean over the batch: both from the definition, example by example.
+// With noise the gradient is H(θ − x̄), the value the mean over the batch: both from the definition,
+// example by example.
 func TestNoisyQuadratic(t *testing.T) {
 	h := tensor.FromSlice([]float64{2, 0.5, 0.5, 1}, 2, 2)
 	f := testfunc.NewQuadratic(h, []float64{1, -1}, 0.25)
@@ -175,8 +177,5 @@ func Example() {
 	for _, m := range f.Minima() {
 		fmt.Printf("f(%.3f, %.3f) = %.6f\n", m.X[0], m.X[1], m.Value)
 	}
-	// Output:
-	// f(-3.142, 12.275) = 0.397887
-	// f(3.142, 2.275) = 0.397887
-	// f(9.425, 2.475) = 0.397887
+	// Output: f(-3.142, 12.275) = 0.397887 f(3.142, 2.275) = 0.397887 f(9.425, 2.475) = 0.397887
 }

@@ -33,7 +33,7 @@ func write(t testing.TB, tensors []Tensor, metadata map[string]string) []byte {
 // small is a file with every element type that is written.
 func small() []Tensor {
 	return []Tensor{
-		{Name: "a.weight", Shape: []int{2, 3}, Data: []float32{1, 2, 3, float32(math.NaN()), -0.0, 6}},
+		{Name: "a.weight", Shape: []int{2, 3}, Data: []float32{1, 2, 3, float32(math.NaN()), float32(math.Copysign(0, -1)), 6}},
 		{Name: "m", Shape: []int{2}, Data: []float64{math.Pi, math.Inf(-1)}},
 		{Name: "empty", Shape: []int{0, 4}, Data: []float32{}},
 		{Name: "t", Data: []int64{-1 << 62}},
