@@ -39,7 +39,7 @@ func imageFunctions() []imageFunction {
 		group(asym, 2),
 		group(dilated, 4),
 	} {
-		const in, out = 4, 8
+		const in, out = 4, 4
 		x := tensor.ShapeOf(2, 6, 7, in)
 		w, b := tensor.ShapeOf(g.KH*g.KW*in/g.Normal().Groups, out), tensor.ShapeOf(out)
 		list = append(list,
@@ -64,7 +64,7 @@ func imageFunctions() []imageFunction {
 		{group(tensor.ValidConv(3, 3, 1), 2), tensor.PadConv(3, 3, 2, 1)},
 	} {
 		f := func(v []variable) variable { return autodiff.ConvReLUMaxPool2D(v[0], v[1], v[2], c.g, c.p) }
-		shapes := []tensor.Shape{tensor.ShapeOf(2, 6, 7, 4), tensor.ShapeOf(c.g.KH*c.g.KW*4/c.g.Normal().Groups, 8), tensor.ShapeOf(8)}
+		shapes := []tensor.Shape{tensor.ShapeOf(2, 6, 7, 4), tensor.ShapeOf(c.g.KH*c.g.KW*4/c.g.Normal().Groups, 4), tensor.ShapeOf(4)}
 		list = append(list, imageFunction{"ConvReLUMaxPool2D " + c.g.String() + " pool " + c.p.String(), f, shapes})
 	}
 	return append(list, imageFunction{"GlobalAvgPool", func(v []variable) variable { return autodiff.GlobalAvgPool(v[0]) },
@@ -209,11 +209,15 @@ func TestBackwardOfImagesEqualsVJP(t *testing.T) {
 	}
 }
 
-// The package's own gradient checker over the same table. It needs inputs away from kinks: for a max
-// pooling, numbers that differ by more than its steps; ReLU is left to the test above.
+// The package's own gradient checker, which takes long, over a part of the same table: windows with
+// uneven padding, gaps or groups, and poolings. It needs inputs away from kinks: for a max pooling,
+// numbers that differ by more than its steps; ReLU is left to the test above.
 func TestImageFunctionsPassTheGradientChecker(t *testing.T) {
 	for _, c := range imageFunctions() {
-		if strings.HasPrefix(c.name, "ConvReLU") {
+		if strings.HasPrefix(c.name, "Conv2D") && !strings.Contains(c.name, "padding top 1 left 2") && !strings.Contains(c.name, "groups 2") {
+			continue
+		}
+		if strings.HasPrefix(c.name, "ConvReLU") || strings.Contains(c.name, "without bias") {
 			continue
 		}
 		inputs := normals(7, c.inputs)

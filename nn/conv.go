@@ -81,12 +81,23 @@ func windowed(what string, g *tensor.ConvGeom, p Padding, in tensor.Shape) (tens
 // Forward implements [Layer].
 func (l *Conv[T]) Forward(p *Pass[T], x autodiff.Var[T]) autodiff.Var[T] {
 	w, b := parameters(p, l.affine)
-	if l.Activation == "relu" && !p.record {
+	if l.fuses(p) {
 		return autodiff.ConvReLU2D(x, w, b, l.geom)
 	}
 	y := autodiff.Conv2D(x, w, b, l.geom)
 	p.noted(Affine[T]{Name: l.name, Weight: l.weight, Bias: l.bias, X: x, Y: y, Conv: true, Geom: l.geom})
 	return l.activate(y)
+}
+
+// fuses reports whether the convolution may be done together with what follows it: nobody wants its
+// output before the activation, and the activation is the one that the fused operations have.
+func (l *Conv[T]) fuses(p *Pass[T]) bool { return l.Activation == "relu" && !p.record }
+
+// forwardPooled applies the convolution and the pooling after it; the values are those of the two
+// layers one after the other, but the convolution is never stored as a whole.
+func (l *Conv[T]) forwardPooled(p *Pass[T], x autodiff.Var[T], pool *MaxPool[T]) autodiff.Var[T] {
+	w, b := parameters(p, l.affine)
+	return autodiff.ConvReLUMaxPool2D(x, w, b, l.geom, pool.geom)
 }
 
 // MaxPool takes the maximum over windows of an image, channel by channel.

@@ -128,8 +128,15 @@ func (l *Sequential[T]) Declare(d *Declaration, in tensor.Shape) (tensor.Shape, 
 
 // Forward implements [Layer].
 func (l *Sequential[T]) Forward(p *Pass[T], x autodiff.Var[T]) autodiff.Var[T] {
-	for _, layer := range l.Layers {
-		x = layer.Forward(p, x)
+	for i := 0; i < len(l.Layers); i++ {
+		if conv, ok := l.Layers[i].(*Conv[T]); ok && i+1 < len(l.Layers) {
+			if pool, ok := l.Layers[i+1].(*MaxPool[T]); ok && conv.fuses(p) {
+				x = conv.forwardPooled(p, x, pool)
+				i++
+				continue
+			}
+		}
+		x = l.Layers[i].Forward(p, x)
 	}
 	return x
 }

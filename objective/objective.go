@@ -151,7 +151,7 @@ func (o *Objective[T]) GradientAt(ctx context.Context, theta, grad []T) (float64
 func (o *Objective[T]) HVP(v, out []T) error {
 	c, ok := o.fn.(Curvature[T])
 	if !ok {
-		return fmt.Errorf("Hessian-vector product: %w", ErrUnsupported)
+		return fmt.Errorf("product with the Hessian: %w", ErrUnsupported)
 	}
 	o.counts.Products++
 	return c.HVP(o.params, v, out)
@@ -161,7 +161,7 @@ func (o *Objective[T]) HVP(v, out []T) error {
 func (o *Objective[T]) GGNVP(v, out []T) error {
 	c, ok := o.fn.(Curvature[T])
 	if !ok {
-		return fmt.Errorf("Gauss-Newton-vector product: %w", ErrUnsupported)
+		return fmt.Errorf("product with the Gauss-Newton matrix: %w", ErrUnsupported)
 	}
 	o.counts.Products++
 	return c.GGNVP(o.params, v, out)
