@@ -149,14 +149,16 @@ func (n *Network[T]) backwardTapped(loss autodiff.Var[T], params []autodiff.Var[
 		mark := ws.Mark()
 		rows := dy.Shape().Rows()
 		x := a.X.Value()
+		var images tensor.Tensor[T]
 		if a.Conv {
+			images = x
 			patches := ws.New(tensor.ShapeOf(rows, n.Layout().At(a.Weight).Shape.Dim(0)))
 			tensor.Im2Col(ws, patches, x, a.Geom, 0)
 			x = patches
 		}
 		tap(Tap[T]{Name: a.Name, Weight: a.Weight, Bias: a.Bias,
 			X: x.Reshape(rows, x.Size()/max(1, rows)), DY: dy.Reshape(rows, dy.Shape().Cols()),
-			RowsPer: rows / max(1, n.examples())})
+			RowsPer: rows / max(1, n.examples()), Input: images})
 		ws.Release(mark)
 	})
 }

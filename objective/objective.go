@@ -41,6 +41,10 @@ type Tap[T tensor.Float] struct {
 	X            tensor.Tensor[T] // [rows, in]
 	DY           tensor.Tensor[T] // [rows, out]: ∂L/∂Y, with L the batch's mean loss
 	RowsPer      int              // rows of one example (1 for a dense layer, positions for a convolution)
+
+	// Input is, for a convolution, the images [batch, height, width, in] whose patches are X, with
+	// columns in the order (ky, kx, channel); the zero Tensor for other layers.
+	Input tensor.Tensor[T]
 }
 
 // Tapped is a Function whose affine layers can be tapped.

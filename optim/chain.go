@@ -2,6 +2,7 @@ package optim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -54,6 +55,20 @@ type tuned interface{ Hypers() []*Hyper }
 // the result up once all are done.
 type finisher[T tensor.Float] interface{ finish(s *Stage[T]) }
 
+// Tapper is a link that reads what the affine layers of a network saw while the batch's gradient was
+// computed (see [objective.Tap]). A chain with such a link needs a function with taps: its Step returns
+// an error for any other.
+type Tapper[T tensor.Float] interface {
+	Link[T]
+	// BeginTaps comes before the gradient of each batch: what an earlier one left is forgotten.
+	BeginTaps()
+	// Tap is called for each affine layer. The state must not change: the batch may turn out to
+	// have no finite gradient, and then it does not count.
+	Tap(t objective.Tap[T])
+	// KeepTaps says that the batch counts, before it goes through the links.
+	KeepTaps()
+}
+
 // Chain is a first-order method: the gradient goes through the links one after the other and what
 // comes out is applied by the last of them, [Descend] for most. The package text tells how to write
 // one.
@@ -65,6 +80,9 @@ type Chain[T tensor.Float] struct {
 	updates int64 // done so far
 	bad     int64 // steps skipped one after the other
 	limit   int64 // of bad; 0: none
+
+	tappers []Tapper[T]
+	tap     func(objective.Tap[T])
 
 	current []Elementwise[T] // group in progress
 	run     func(worker, part int)
@@ -89,6 +107,9 @@ func newChain[T tensor.Float](env Env, fused bool, links ...Link[T]) *Chain[T] {
 	c := &Chain[T]{links: links, stage: newStage[T](env.Layout, env.Pool)}
 	seen := map[*Hyper]bool{}
 	for _, l := range links {
+		if t, ok := l.(Tapper[T]); ok {
+			c.tappers = append(c.tappers, t)
+		}
 		if t, ok := l.(tuned); ok {
 			for _, h := range t.Hypers() {
 				if !seen[h] {
@@ -117,6 +138,11 @@ func newChain[T tensor.Float](env Env, fused bool, links ...Link[T]) *Chain[T] {
 		}
 	}
 	c.run = c.runBlock
+	c.tap = func(t objective.Tap[T]) {
+		for _, l := range c.tappers {
+			l.Tap(t)
+		}
+	}
 	return c
 }
 
@@ -149,7 +175,7 @@ func (c *Chain[T]) Step(ctx context.Context, f *objective.Objective[T]) (Report,
 				"hint: set a number of epochs, or use a schedule without one (constant, plateau)", h.Schedule, h.Name)
 		}
 	}
-	loss, g, err := f.Gradient(ctx)
+	loss, g, err := c.gradient(ctx, f)
 	if err != nil {
 		return Report{}, err
 	}
@@ -161,6 +187,9 @@ func (c *Chain[T]) Step(ctx context.Context, f *objective.Objective[T]) (Report,
 	report := Report{Loss: loss, GradNorm: s.Norm()}
 	if !finite(loss) || !finite(report.GradNorm) {
 		return c.skip(report)
+	}
+	for _, l := range c.tappers {
+		l.KeepTaps()
 	}
 	verdict, err := c.apply(ctx)
 	f.Moved() // the gradient's buffer at least has changed
@@ -183,6 +212,22 @@ func (c *Chain[T]) Step(ctx context.Context, f *objective.Objective[T]) (Report,
 	c.bad = 0
 	report.StepSize, report.Extra = s.rate, s.extra
 	return report, nil
+}
+
+// gradient evaluates the batch, with taps if a link wants them.
+func (c *Chain[T]) gradient(ctx context.Context, f *objective.Objective[T]) (float64, []T, error) {
+	if len(c.tappers) == 0 {
+		return f.Gradient(ctx)
+	}
+	for _, l := range c.tappers {
+		l.BeginTaps()
+	}
+	loss, g, err := f.GradientTapped(ctx, c.tap)
+	if errors.Is(err, objective.ErrUnsupported) {
+		err = fmt.Errorf("optim: %s needs the inputs of the layers of a network: %w\n"+
+			"hint: use it on a network (objective.Network), or use the inner method alone", c.tappers[0].Name(), err)
+	}
+	return loss, g, err
 }
 
 // apply takes the update vector through the groups.

@@ -25,10 +25,26 @@ type Spec[T tensor.Float] struct {
 	MemoryFloats     float64   // kept for every parameter, state and temporaries, in numbers of its type; ema adds 1, accumulate 1
 	GradientsPerStep int       // gradients of the batch evaluated in one step
 	Invariances      Invariance
+	Needs            Need // of the function, besides its gradient
 
 	// New makes the method. The settings must be complete and valid: use [New] or
 	// [Spec.Complete] first where they come from a user.
 	New func(env Env, s Settings) (Method[T], error)
+}
+
+// Need is a set of questions that a method asks and that not every function answers (see package
+// objective). Where the function does not, Step is an error that wraps [objective.ErrUnsupported].
+type Need uint8
+
+// Taps: the inputs of the affine layers ([objective.Tapped]), which every network gives.
+const Taps Need = 1 << iota
+
+// String lists the needs in words.
+func (n Need) String() string {
+	if n&Taps != 0 {
+		return "the inputs of a network's affine layers"
+	}
+	return "nothing but gradients"
 }
 
 // Invariance is a set of exact properties that a method claims; the conformance tests hold it to

@@ -58,7 +58,9 @@ func killRuns(t *testing.T, kills int) {
 			if done < kills {
 				delay = time.Duration(rng.Int64N(int64(whole)))
 			}
+			begun := time.Now()
 			if killed(t, dir, delay) {
+				whole = (3*whole + time.Since(begun)) / 4 // the machine may be less or more busy now
 				break
 			}
 			done++
