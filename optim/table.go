@@ -12,6 +12,8 @@ func Table[T tensor.Float]() []Spec[T] {
 		specLARS[T](), specLAMB[T](),
 		specProdigy[T](), specScheduleFreeSGD[T](), specScheduleFreeAdamW[T](),
 		specSAM[T](), specLookahead[T](), specSWA[T](),
+		specFR[T](), specPR[T](), specSRSGD[T](), specAdaptiveRestart[T](),
+		specBNP[T](), specBNPMomentum[T](), specBNPFR[T](), specBNPAdam[T](),
 	}
 	for i := range table {
 		table[i].Settings = append(table[i].Settings, common()...)
