@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/descent-ml/descent/optim"
+	"github.com/descent-ml/descent/catalogue"
 	"github.com/descent-ml/descent/tensor"
 	"github.com/descent-ml/descent/train"
 )
@@ -62,7 +62,7 @@ func (t Tuning) validate(c Config) error {
 
 // interval returns the interval in which the method's learning rate is searched.
 func interval(m Method) (lo, hi float64, err error) {
-	spec, err := optim.Lookup[float32](m.Name)
+	spec, err := catalogue.Lookup[float32](m.Name)
 	if err != nil {
 		return 0, 0, err
 	}

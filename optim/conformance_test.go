@@ -34,6 +34,14 @@ var table = []optimtest.Row{
 	row("sam", set("lr", 1, "rho", 0.01), 300, set("lr", 0.002, "rho", 0.0001), 3000),
 	row("lookahead", set("lr", 0.1, "weight-decay", 0), 300, set("lr", 0.2, "weight-decay", 0), 1000),
 	row("swa", set("lr", 1), 300, set("lr", 0.002), 1000),
+	row("fr-momentum", set("lr", 1), 300, set("lr", 0.001), 3000),
+	row("pr-momentum", set("lr", 1), 400, set("lr", 0.002), 6000),
+	row("srsgd", set("lr", 1), 300, set("lr", 0.001), 2000),
+	row("adaptive-restart-nesterov", set("lr", 1), 300, set("lr", 0.001), 1000),
+	row("bnp", set("lr", 0.8, "eps1", 1e-5), 400, set("lr", 0.5), 1500),
+	row("bnp-momentum", set("lr", 0.2, "eps1", 1e-5), 400, set("lr", 0.1), 1500),
+	row("bnp-fr", set("lr", 0.5, "eps1", 1e-5), 400, set("lr", 0.1), 1000),
+	row("bnp-adam", set("lr", 0.1), 600, set("lr", 0.01), 400),
 }
 
 func set(pairs ...any) optim.Settings {

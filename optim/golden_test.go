@@ -14,7 +14,8 @@ import (
 	"github.com/descent-ml/descent/optim/optimtest"
 )
 
-// golden is testdata/golden.json, which testdata/golden.py makes with torch.optim and NumPy.
+// golden is a file of testdata: golden.json, which golden.py makes with torch.optim and NumPy, and
+// golden_adaptive.json, which golden_adaptive.py makes with NumPy.
 type golden struct {
 	Steps int       `json:"steps"`
 	X     []float64 `json:"x"`
@@ -31,7 +32,20 @@ type golden struct {
 }
 
 func TestGoldenTrajectories(t *testing.T) {
-	data, err := os.ReadFile("testdata/golden.json")
+	seen := map[string]bool{}
+	for _, file := range []string{"testdata/golden.json", "testdata/golden_adaptive.json"} {
+		testGolden(t, file, seen)
+	}
+	for _, s := range optim.Table[float64]() {
+		if !seen[s.Name] {
+			t.Errorf("method %s has no golden trajectory", s.Name)
+		}
+	}
+}
+
+// testGolden follows the trajectories of one file and notes the methods that it has seen.
+func testGolden(t *testing.T, file string, seen map[string]bool) {
+	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +53,6 @@ func TestGoldenTrajectories(t *testing.T) {
 	if err := json.Unmarshal(data, &g); err != nil {
 		t.Fatal(err)
 	}
-	seen := map[string]bool{}
 	for i, c := range g.Cases {
 		seen[c.Method] = true
 		t.Run(fmt.Sprintf("%s-%d", c.Method, i), func(t *testing.T) {
@@ -71,11 +84,6 @@ func TestGoldenTrajectories(t *testing.T) {
 				}
 			}
 		})
-	}
-	for _, s := range optim.Table[float64]() {
-		if !seen[s.Name] {
-			t.Errorf("method %s has no golden trajectory", s.Name)
-		}
 	}
 }
 

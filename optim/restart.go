@@ -24,7 +24,7 @@ import (
 // Adaptive restart: at the step in which ⟨u, v − v₋₁⟩ > 0, the direction leads uphill, μ is 0 and c = 1; or, with
 // ByValue, when the loss is larger than at the step before.
 //
-// Papers: Nesterov, 1983; Wang, Nguyen, Bertozzi, Baraniuk and Osher, "Scheduled restart momentum for
+// Papers: Nesterov, 1983; Wang, Nguyen, Sun, Bertozzi, Baraniuk and Osher, "Scheduled restart momentum for
 // accelerated stochastic gradient descent", SIAM J. Imaging Sci. 15, 2022, arXiv:2002.10583; O'Donoghue and Candès,
 // "Adaptive restart for accelerated gradient schemes", 2015. Deviations: the form with w, equal in exact
 // arithmetic. The authors begin a new object at each drop of the rate; here the drop is looked for.
@@ -123,7 +123,7 @@ func specSRSGD[T tensor.Float]() Spec[T] {
 	return Spec[T]{
 		Name: "srsgd", Title: "Scheduled restart SGD",
 		Formula: "g ← g + λ p\nv ← p − lr·g\np ← v + (c−1)/(c+2) · (v − v₋₁)\nc ← c + 1, or 1 when that is F\nat each drop of lr: v ← p, F ← F₁(1 + (r−1)i) or F₁rⁱ, i = 1, 2, …",
-		Paper:   "Wang, Nguyen, Bertozzi, Baraniuk and Osher, Scheduled restart momentum for accelerated stochastic gradient descent, SIAM J. Imaging Sci. 15, 2022, arXiv:2002.10583",
+		Paper:   "Wang, Nguyen, Sun, Bertozzi, Baraniuk and Osher, Scheduled restart momentum for accelerated stochastic gradient descent, SIAM J. Imaging Sci. 15, 2022, arXiv:2002.10583",
 		When:    "Deep networks trained with a stepwise learning rate, instead of momentum: the gain grows with the depth.",
 		WhenNot: "Short trainings with a smooth schedule, where F stays F₁. Published for learning rates that fall tenfold at milestones (schedule step:0.1@…).",
 		Settings: []Setting{

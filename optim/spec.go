@@ -199,9 +199,11 @@ func (s Spec[T]) settingNames() []string {
 	return names
 }
 
-// Lookup returns the named method's description, or an error with the nearest names.
-func Lookup[T tensor.Float](name string) (Spec[T], error) {
-	table := Table[T]()
+// Lookup returns the named method of [Table], or an error with the nearest names.
+func Lookup[T tensor.Float](name string) (Spec[T], error) { return Find(Table[T](), name) }
+
+// Find returns the named method of a table, or an error with the nearest names.
+func Find[T tensor.Float](table []Spec[T], name string) (Spec[T], error) {
 	names := make([]string, len(table))
 	for i, s := range table {
 		if s.Name == name {
@@ -209,27 +211,33 @@ func Lookup[T tensor.Float](name string) (Spec[T], error) {
 		}
 		names[i] = s.Name
 	}
-	return Spec[T]{}, fmt.Errorf("optim: there is no method %q\nhint: %s", name,
+	return Spec[T]{}, fmt.Errorf("there is no method %q\nhint: %s", name,
 		nearest.Hint(name, names, "the methods are "+strings.Join(names, ", ")))
 }
 
-// New makes the named method with the given settings; those not given have their defaults.
+// New makes the named method of [Table] with the given settings; those not given have their defaults.
 func New[T tensor.Float](name string, env Env, given Settings) (Method[T], error) {
 	spec, err := Lookup[T](name)
 	if err != nil {
 		return nil, err
 	}
-	full, err := spec.Complete(given)
+	return spec.Make(env, given)
+}
+
+// Make makes the method with the given settings; those not given have their defaults. Unknown names and
+// values out of range are errors.
+func (s Spec[T]) Make(env Env, given Settings) (Method[T], error) {
+	full, err := s.Complete(given)
 	if err != nil {
 		return nil, err
 	}
 	if env.Layout == nil {
-		panic("optim: New: Env.Layout is nil")
+		panic("optim: Make: Env.Layout is nil")
 	}
-	if err := spec.checkSchedules(env); err != nil {
+	if err := s.checkSchedules(env); err != nil {
 		return nil, err
 	}
-	return spec.New(env, full)
+	return s.New(env, full)
 }
 
 // checkSchedules refuses a schedule for a setting that does not exist or cannot have one.

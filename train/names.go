@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/descent-ml/descent/catalogue"
 	"github.com/descent-ml/descent/internal/nearest"
 	"github.com/descent-ml/descent/nn"
 	"github.com/descent-ml/descent/optim"
@@ -13,7 +14,7 @@ import (
 // validateNames checks method, settings, schedule, model, activation, initialiser and loss against the
 // tables. The name of the data is checked where it is opened, since it may be that of a file.
 func (c Config) validateNames() error {
-	spec, err := optim.Lookup[float64](c.Method)
+	spec, err := catalogue.Lookup[float64](c.Method)
 	if err != nil {
 		return err
 	}

@@ -13,8 +13,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/descent-ml/descent/catalogue"
 	"github.com/descent-ml/descent/internal/vfs"
-	"github.com/descent-ml/descent/optim"
 	"github.com/descent-ml/descent/tensor"
 )
 
@@ -96,7 +96,7 @@ func mustEqual(t testing.TB, what string, got, want outcome) {
 // not; for every method, with one and two threads.
 func TestResumeIsBitwise(t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 12))
-	for i, spec := range optim.Table[float32]() {
+	for i, spec := range catalogue.Table[float32]() {
 		t.Run(spec.Name, func(t *testing.T) {
 			c := small()
 			c.Model, c.Method, c.Eval.Every, c.Workers = "mlp:12", spec.Name, 7, 1

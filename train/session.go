@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/descent-ml/descent/catalogue"
 	"github.com/descent-ml/descent/dataset"
 	"github.com/descent-ml/descent/internal/vfs"
 	"github.com/descent-ml/descent/nn"
@@ -143,7 +144,7 @@ func newSession[T tensor.Float](c Config, o Options, data source[T]) (*session[T
 	if s.loss, err = lossFor[T](c, data.task); err != nil {
 		return nil, err
 	}
-	spec, err := optim.Lookup[T](c.Method)
+	spec, err := catalogue.Lookup[T](c.Method)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +181,7 @@ func (s *session[T]) newMethod() (optim.Method[T], error) {
 	if s.config.Schedule != "" {
 		env.Schedules = map[string]string{"lr": s.config.Schedule}
 	}
-	return optim.New[T](s.config.Method, env, settings)
+	return catalogue.New[T](s.config.Method, env, settings)
 }
 
 // lossFor returns the loss of the configuration, or the one that fits the model and the task.

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/descent-ml/descent/catalogue"
 	"github.com/descent-ml/descent/nn"
 	"github.com/descent-ml/descent/objective"
 	"github.com/descent-ml/descent/optim"
@@ -100,7 +101,7 @@ func run(name string, w workload, workers int, method string, warmup, steps int)
 		labels[i] = int32(key.Named("y").IntN(uint64(i), 10))
 	}
 	net.SetBatch(x, nn.Target[float32]{Labels: labels})
-	opt, err := optim.New[float32](method, optim.Env{Layout: m.Layout(), Pool: pool}, nil)
+	opt, err := catalogue.New[float32](method, optim.Env{Layout: m.Layout(), Pool: pool}, nil)
 	if err != nil {
 		return result{}, err
 	}

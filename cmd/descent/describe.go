@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/descent-ml/descent/catalogue"
 	"github.com/descent-ml/descent/dataset"
 	"github.com/descent-ml/descent/internal/nearest"
 	"github.com/descent-ml/descent/nn"
@@ -38,7 +39,7 @@ Examples:
 // Run explains a name.
 func (c *describeCmd) Run(a *app) error {
 	name := strings.ToLower(c.Name)
-	if spec, err := optim.Lookup[float32](name); err == nil {
+	if spec, err := catalogue.Lookup[float32](name); err == nil {
 		return c.method(a, spec)
 	}
 	if info, err := nn.Describe(name); err == nil {

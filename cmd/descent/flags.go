@@ -8,10 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/descent-ml/descent/catalogue"
 	"github.com/descent-ml/descent/dataset"
 	"github.com/descent-ml/descent/internal/nearest"
 	"github.com/descent-ml/descent/nn"
-	"github.com/descent-ml/descent/optim"
 	"github.com/descent-ml/descent/train"
 )
 
@@ -138,7 +138,7 @@ func isFile(name string) bool {
 // methodNames returns the catalogue's names in its order.
 func methodNames() []string {
 	var names []string
-	for _, s := range optim.Table[float32]() {
+	for _, s := range catalogue.Table[float32]() {
 		names = append(names, s.Name)
 	}
 	return names

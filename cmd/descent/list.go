@@ -5,9 +5,9 @@ import (
 	"path"
 	"strings"
 
+	"github.com/descent-ml/descent/catalogue"
 	"github.com/descent-ml/descent/dataset"
 	"github.com/descent-ml/descent/nn"
-	"github.com/descent-ml/descent/optim"
 )
 
 type listCmd struct {
@@ -53,7 +53,7 @@ func (c *listCmd) Run(a *app) error {
 		return usage(fmt.Errorf("list: the pattern %q is not one\nhint: * stands for any letters, ? for one", pattern))
 	}
 	lists := map[string][]listed{}
-	for _, s := range optim.Table[float32]() {
+	for _, s := range catalogue.Table[float32]() {
 		lists["methods"] = append(lists["methods"], listed{Name: s.Name, Title: s.Title})
 	}
 	for _, m := range nn.ModelNames() {

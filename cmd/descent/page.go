@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/descent-ml/descent/bench"
-	"github.com/descent-ml/descent/optim"
+	"github.com/descent-ml/descent/catalogue"
 	"github.com/descent-ml/descent/report"
 )
 
@@ -81,7 +81,7 @@ func factsOf(facts []bench.Fact) []report.Fact {
 func methodOf(c *bench.Comparison, m bench.Method) report.Method {
 	nan := math.NaN()
 	out := report.Method{Name: m.Name, Median: nan, Low: nan, High: nan, WallSeconds: nan, CPUSeconds: nan, Steps: nan}
-	spec, err := optim.Lookup[float32](m.Name)
+	spec, err := catalogue.Lookup[float32](m.Name)
 	if err == nil {
 		out.Title, out.Formula, out.Paper, out.When, out.WhenNot = spec.Title, spec.Formula, spec.Paper, spec.When, spec.WhenNot
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/descent-ml/descent/optim"
+	"github.com/descent-ml/descent/catalogue"
 	"github.com/descent-ml/descent/train"
 	"github.com/goccy/go-yaml"
 )
@@ -142,7 +142,7 @@ func numbered(base string) string {
 
 // settingsTable shows every setting in force.
 func settingsTable(c train.Config) (string, error) {
-	spec, err := optim.Lookup[float32](c.Method)
+	spec, err := catalogue.Lookup[float32](c.Method)
 	if err != nil {
 		return "", err
 	}
@@ -301,7 +301,7 @@ func fullReport(r *train.Result) string {
 
 // inUse leaves out the settings common to all methods that have their defaults.
 func inUse(method string, settings map[string]float64) map[string]float64 {
-	spec, err := optim.Lookup[float32](method)
+	spec, err := catalogue.Lookup[float32](method)
 	if err != nil {
 		return settings
 	}

@@ -2,6 +2,7 @@ package optimtest
 
 import (
 	"context"
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -25,6 +26,10 @@ type Row struct {
 	Method     string
 	Quadratic  Task // [IllConditioned] in 10 dimensions with condition 100, from 0
 	Rosenbrock Task // from the standard start
+
+	// For a method that needs the layers of a network, instead: Quadratic is [NewLeastSquares] with 6 features of
+	// deviations 0.1 to 10 around means of -8 to 5, from 0; Rosenbrock is [TanhNet], whose error must fall to
+	// a hundredth.
 }
 
 // Tolerance is how near to the minimum a method must come in every coordinate.
@@ -189,7 +194,12 @@ func (c conformer) described(t *testing.T) {
 	for i := range from {
 		from[i] = 1
 	}
-	r := start[float64](t, s.Name, optim.Env{Layout: layout}, nil, q, from, objective.Progress{Batch: 1})
+	var fn objective.Function[float64] = q
+	if c.onNetworks() {
+		f := NewLeastSquares[float64](2, 200, 200, zero, one)
+		fn, layout, from = f, f.Layout, make([]float64, f.Layout.Size())
+	}
+	r := start[float64](t, s.Name, optim.Env{Layout: layout}, nil, fn, from, objective.Progress{Batch: 1})
 	r.steps(2)
 	if got := r.f.Counts().Gradients; got != int64(2*s.GradientsPerStep) {
 		t.Errorf("%d gradients in two steps, described as %d a step", got, s.GradientsPerStep)
@@ -232,9 +242,17 @@ func (c conformer) settings(t *testing.T) {
 	}
 }
 
-func (c conformer) solves(t *testing.T, task Task, fn objective.Function[float64], from, want []float64) {
-	layout := new(nn.Layout)
-	layout.Add(nn.Param{Name: "x", Shape: tensor.ShapeOf(len(from)), Kind: nn.Weight})
+// onNetworks reports whether the method runs on networks only.
+func (c conformer) onNetworks() bool { return c.spec.Needs&optim.Taps != 0 }
+
+func zero(int) float64 { return 0 }
+func one(int) float64  { return 1 }
+
+// Features of scales and shifts that no single learning rate serves.
+func illShift(j int) float64 { return []float64{1, -2, 3, 5, -8, 0}[j] }
+func illScale(j int) float64 { return []float64{0.1, 0.3, 1, 3, 10, 1}[j] }
+
+func (c conformer) solves(t *testing.T, task Task, fn objective.Function[float64], layout *nn.Layout, from, want []float64) {
 	r := start(t, c.spec.Name, optim.Env{Layout: layout, Schedules: task.Schedules}, task.Settings, fn, from,
 		objective.Progress{Batch: 1, Horizon: int64(task.Steps), PerPass: 1})
 	r.steps(task.Steps)
@@ -247,12 +265,58 @@ func (c conformer) solves(t *testing.T, task Task, fn objective.Function[float64
 }
 
 func (c conformer) quadratic(t *testing.T) {
+	if c.onNetworks() {
+		f := NewLeastSquares[float64](64, 6, 2, illShift, illScale)
+		c.solves(t, c.row.Quadratic, f, f.Layout, make([]float64, f.Layout.Size()), f.Minimum)
+		return
+	}
 	q := IllConditioned[float64](10, 100)
-	c.solves(t, c.row.Quadratic, q, make([]float64, 10), q.Center)
+	c.solves(t, c.row.Quadratic, q, vector(10), make([]float64, 10), q.Center)
 }
 
 func (c conformer) rosenbrock(t *testing.T) {
-	c.solves(t, c.row.Rosenbrock, Rosenbrock[float64]{}, []float64{-1.2, 1}, []float64{1, 1})
+	if c.onNetworks() {
+		c.network(t)
+		return
+	}
+	c.solves(t, c.row.Rosenbrock, Rosenbrock[float64]{}, vector(2), []float64{-1.2, 1}, []float64{1, 1})
+}
+
+func vector(n int) *nn.Layout {
+	layout := new(nn.Layout)
+	layout.Add(nn.Param{Name: "x", Shape: tensor.ShapeOf(n), Kind: nn.Weight})
+	return layout
+}
+
+// network trains the small network, and holds the method to an error where there is none.
+func (c conformer) network(t *testing.T) {
+	f, layout, from := net[float64]()
+	task := c.row.Rosenbrock
+	r := start[float64](t, c.spec.Name, optim.Env{Layout: layout, Schedules: task.Schedules}, task.Settings, f, from,
+		objective.Progress{Batch: 12, Horizon: int64(12 * task.Steps), PerPass: 12})
+	r.steps(task.Steps)
+	before, err := f.Evaluate(from, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := f.Evaluate(r.eval(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !(after <= before/100) {
+		t.Errorf("%v after %d steps: the error is %v, of %v at the start; expected a hundredth", task.Settings, task.Steps, after, before)
+	}
+
+	m, err := optim.New[float64](c.spec.Name, optim.Env{Layout: layout}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := objective.New[float64](IllConditioned[float64](layout.Size(), 10), layout, append([]float64(nil), from...))
+	plain.SetProgress(netProgress)
+	if _, err := m.Step(context.Background(), plain); !errors.Is(err, objective.ErrUnsupported) || !strings.Contains(err.Error(), "\nhint: ") {
+		t.Errorf("a function without layers: error %v", err)
+	}
+	same(t, "parameters after the error", plain.Params(), from)
 }
 
 func (c conformer) deterministic(t *testing.T) {
@@ -413,6 +477,10 @@ func (c conformer) accumulates(t *testing.T) {
 // switching is a function that the test exchanges between steps.
 type switching[T tensor.Float] struct{ objective.Function[T] }
 
+func (f *switching[T]) EvaluateTapped(p, grad []T, tap func(objective.Tap[T])) (float64, error) {
+	return tapped(f.Function, p, grad, tap)
+}
+
 func (c conformer) evaluatesApart(t *testing.T) {
 	f, layout, from := net[float64]()
 	plain := start[float64](t, c.spec.Name, optim.Env{Layout: layout}, nil, f, from, netProgress)
@@ -432,13 +500,28 @@ func (c conformer) evaluatesApart(t *testing.T) {
 
 func (c conformer) allocatesNothing(t *testing.T) {
 	layout := NetLayout(30, 50, 10)
-	q := IllConditioned[float32](layout.Size(), 10)
+	var fn objective.Function[float32] = IllConditioned[float32](layout.Size(), 10)
+	if c.onNetworks() {
+		fn = &constantTap{fn, objective.Tap[float32]{Name: "dense1", Weight: 0, Bias: 1, RowsPer: 1,
+			X: tensor.Of(make([]float32, 40*30), tensor.ShapeOf(40, 30)), DY: tensor.Of(make([]float32, 40*50), tensor.ShapeOf(40, 50))}}
+	}
 	r := start[float32](t, c.spec.Name, optim.Env{Layout: layout, Schedules: map[string]string{"lr": "warmup:0.1,cosine"}},
-		optim.Settings{"clip-norm": 1}, q, make([]float32, layout.Size()), objective.Progress{Batch: 1, Horizon: 1000, PerPass: 10})
+		optim.Settings{"clip-norm": 1}, fn, make([]float32, layout.Size()), objective.Progress{Batch: 1, Horizon: 1000, PerPass: 10})
 	r.steps(5)
 	if n := testing.AllocsPerRun(20, func() { r.steps(1) }); n != 0 {
 		t.Errorf("a steady step allocates %g times", n)
 	}
+}
+
+// constantTap is a function that claims to have a layer, which always sees the same.
+type constantTap struct {
+	objective.Function[float32]
+	tap objective.Tap[float32]
+}
+
+func (f *constantTap) EvaluateTapped(p, grad []float32, tap func(objective.Tap[float32])) (float64, error) {
+	tap(f.tap)
+	return f.Evaluate(p, grad)
 }
 
 func (c conformer) schedules(t *testing.T) {

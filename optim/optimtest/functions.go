@@ -100,6 +100,11 @@ func (f *TanhNet[T]) Rows(lo, hi int) *TanhNet[T] {
 
 // Evaluate returns the mean over rows and outputs of the squared error and its gradient.
 func (f *TanhNet[T]) Evaluate(p, grad []T) (float64, error) {
+	return f.EvaluateTapped(p, grad, nil)
+}
+
+// EvaluateTapped is Evaluate that hands over the taps of both layers, unless tap is nil.
+func (f *TanhNet[T]) EvaluateTapped(p, grad []T, tap func(objective.Tap[T])) (float64, error) {
 	in, hid, out := f.In, f.Hidden, f.Out
 	if want := in*hid + hid + hid*out + out; len(p) != want {
 		panic(fmt.Sprintf("optimtest: TanhNet with %d parameters, expected %d", len(p), want))
@@ -110,6 +115,7 @@ func (f *TanhNet[T]) Evaluate(p, grad []T) (float64, error) {
 	rows := len(f.X) / in
 	h, dy := make([]float64, hid), make([]float64, out)
 	loss := 0.0
+	var xs, hs, dzs, dys []T // rows of the taps
 	for r := range rows {
 		x := f.X[r*in : (r+1)*in]
 		for j := range h {
@@ -128,6 +134,7 @@ func (f *TanhNet[T]) Evaluate(p, grad []T) (float64, error) {
 			dy[k] = 2 * e / float64(rows*out)
 			acc[in*hid+hid+hid*out+k] += dy[k]
 		}
+		xs, hs, dys = appendAll(xs, x), appendAll(hs, h), appendAll(dys, dy)
 		for j, v := range h {
 			back := 0.0
 			for k, d := range dy {
@@ -135,6 +142,7 @@ func (f *TanhNet[T]) Evaluate(p, grad []T) (float64, error) {
 				back += d * float64(w2[j*out+k])
 			}
 			back *= 1 - v*v
+			dzs = append(dzs, T(back))
 			acc[in*hid+j] += back
 			for i, v := range x {
 				acc[i*hid+j] += v * back
@@ -144,7 +152,88 @@ func (f *TanhNet[T]) Evaluate(p, grad []T) (float64, error) {
 	for i := range grad {
 		grad[i] = T(acc[i])
 	}
+	if tap != nil {
+		tap(objective.Tap[T]{Name: "dense2", Weight: 2, Bias: 3, X: matrix(hs, rows), DY: matrix(dys, rows), RowsPer: 1})
+		tap(objective.Tap[T]{Name: "dense1", Weight: 0, Bias: 1, X: matrix(xs, rows), DY: matrix(dzs, rows), RowsPer: 1})
+	}
 	return loss / float64(rows*out), nil
+}
+
+func appendAll[T tensor.Float](to []T, v []float64) []T {
+	for _, x := range v {
+		to = append(to, T(x))
+	}
+	return to
+}
+
+func matrix[T tensor.Float](v []T, rows int) tensor.Tensor[T] {
+	return tensor.Of(v, tensor.ShapeOf(rows, len(v)/rows))
+}
+
+// tapped evaluates f with taps, or says that it has none.
+func tapped[T tensor.Float](f objective.Function[T], p, grad []T, tap func(objective.Tap[T])) (float64, error) {
+	t, ok := f.(objective.Tapped[T])
+	if !ok {
+		return 0, fmt.Errorf("layer taps of a %T: %w", f, objective.ErrUnsupported)
+	}
+	return t.EvaluateTapped(p, grad, tap)
+}
+
+// LeastSquares is the loss of one affine layer, (1/2N) ‖X W + b − Y‖² with N rows, whose minimum 0 is at known
+// parameters. An evaluation allocates nothing.
+type LeastSquares[T tensor.Float] struct {
+	Layout  *nn.Layout
+	Minimum []T // the parameters, W [in, out] and b
+	x, y, e tensor.Tensor[T]
+	ws      *tensor.Workspace[T]
+}
+
+// NewLeastSquares returns the problem for features that lie around shift(j) with deviation scale(j), and a minimum made
+// from sines.
+func NewLeastSquares[T tensor.Float](rows, in, out int, shift, scale func(j int) float64) *LeastSquares[T] {
+	l := new(nn.Layout)
+	l.Add(nn.Param{Name: "dense1.weight", Shape: tensor.ShapeOf(in, out), Kind: nn.Weight, FanIn: in, FanOut: out})
+	l.Add(nn.Param{Name: "dense1.bias", Shape: tensor.ShapeOf(out), Kind: nn.Bias})
+	f := &LeastSquares[T]{Layout: l, Minimum: make([]T, l.Size()), ws: tensor.NewWorkspace[T](nil),
+		x: tensor.Of(make([]T, rows*in), tensor.ShapeOf(rows, in)),
+		y: tensor.Of(make([]T, rows*out), tensor.ShapeOf(rows, out)), e: tensor.Of(make([]T, rows*out), tensor.ShapeOf(rows, out))}
+	key := tensor.KeyOf(7)
+	for i, x := 0, f.x.Data(); i < len(x); i++ {
+		x[i] = T(shift(i%in) + scale(i%in)*key.Normal(uint64(i)))
+	}
+	for k := range f.Minimum {
+		f.Minimum[k] = T(math.Sin(3.1*float64(k) + 1))
+	}
+	f.outputs(f.y, f.Minimum)
+	return f
+}
+
+// outputs stores X W + b.
+func (f *LeastSquares[T]) outputs(dst tensor.Tensor[T], p []T) {
+	tensor.MatMul(f.ws, dst, f.x, nn.View(f.Layout, p, 0), false, false)
+	tensor.AddAxis(f.ws, dst, dst, nn.View(f.Layout, p, 1), tensor.AxisOf(dst.Shape(), 0, 1))
+}
+
+// Evaluate returns the loss and, if grad is not nil, its gradient.
+func (f *LeastSquares[T]) Evaluate(p, grad []T) (float64, error) {
+	return f.EvaluateTapped(p, grad, nil)
+}
+
+// EvaluateTapped is Evaluate that hands over the layer's tap, unless tap is nil.
+func (f *LeastSquares[T]) EvaluateTapped(p, grad []T, tap func(objective.Tap[T])) (float64, error) {
+	rows := f.x.Shape().Rows()
+	f.outputs(f.e, p)
+	tensor.Sub(f.ws, f.e, f.e, f.y)
+	loss := float64(tensor.Dot(f.ws, f.e, f.e)) / float64(2*rows)
+	tensor.Scale(f.ws, f.e, f.e, 1/T(rows))
+	if grad != nil {
+		tensor.MatMul(f.ws, nn.View(f.Layout, grad, 0), f.x, f.e, true, false)
+		tensor.SumAxis(f.ws, nn.View(f.Layout, grad, 1), f.e, tensor.AxisOf(f.e.Shape(), 0, 1))
+	}
+	if tap != nil {
+		tap(objective.Tap[T]{Name: "dense1", Weight: 0, Bias: 1, X: f.x, DY: f.e, RowsPer: 1})
+	}
+	return loss, nil
 }
 
 // Scaled is Factor times another function.
@@ -156,6 +245,22 @@ type Scaled[T tensor.Float] struct {
 // Evaluate returns the scaled value and gradient.
 func (f Scaled[T]) Evaluate(p, grad []T) (float64, error) {
 	v, err := f.Of.Evaluate(p, grad)
+	for i := range grad {
+		grad[i] *= T(f.Factor)
+	}
+	return v * f.Factor, err
+}
+
+// EvaluateTapped forwards the taps, scaled.
+func (f Scaled[T]) EvaluateTapped(p, grad []T, tap func(objective.Tap[T])) (float64, error) {
+	v, err := tapped(f.Of, p, grad, func(t objective.Tap[T]) {
+		dy := append([]T(nil), t.DY.Data()...)
+		for i := range dy {
+			dy[i] *= T(f.Factor)
+		}
+		t.DY = tensor.Of(dy, t.DY.Shape())
+		tap(t)
+	})
 	for i := range grad {
 		grad[i] *= T(f.Factor)
 	}
@@ -199,11 +304,21 @@ type Faulty[T tensor.Float] struct {
 // Evaluate evaluates and injects the fault.
 func (f *Faulty[T]) Evaluate(p, grad []T) (float64, error) {
 	v, err := f.Of.Evaluate(p, grad)
+	return f.inject(v, grad), err
+}
+
+// EvaluateTapped evaluates, forwards the taps, and injects the fault.
+func (f *Faulty[T]) EvaluateTapped(p, grad []T, tap func(objective.Tap[T])) (float64, error) {
+	v, err := tapped(f.Of, p, grad, tap)
+	return f.inject(v, grad), err
+}
+
+func (f *Faulty[T]) inject(v float64, grad []T) float64 {
 	if f.Value != nil {
 		v = *f.Value
 	}
 	if f.Gradient != nil && grad != nil {
 		grad[len(grad)/2] = *f.Gradient
 	}
-	return v, err
+	return v
 }

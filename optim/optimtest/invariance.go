@@ -99,9 +99,8 @@ func (c conformer) layerScale(t *testing.T) {
 }
 
 func (c conformer) rest(t *testing.T) {
-	_, layout, from := net[float64]()
-	// A quadratic of curvature 0 has gradient 0 everywhere.
-	flat := Quadratic[float64]{Lambda: make([]float64, len(from))}
+	f, layout, from := net[float64]()
+	flat := Scaled[float64]{f, 0} // gradient 0 everywhere
 	r := start[float64](t, c.spec.Name, optim.Env{Layout: layout}, optim.Settings{"weight-decay": 0}, flat, from, netProgress)
 	r.steps(10)
 	same(t, "parameters at a zero gradient", r.f.Params(), from)

@@ -1,4 +1,4 @@
-package optim_test
+package catalogue_test
 
 import (
 	"flag"
@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/descent-ml/descent/catalogue"
 	"github.com/descent-ml/descent/optim"
 )
 
@@ -27,16 +28,16 @@ func TestMethodsPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Error("docs/methods.md is not what the table says; run: go test ./optim -run MethodsPage -update")
+		t.Error("docs/methods.md is not what the table says; run: go test ./catalogue -run MethodsPage -update")
 	}
 }
 
 func methodsMarkdown() string {
 	var b strings.Builder
-	table := optim.Table[float32]()
+	table := catalogue.Table[float32]()
 	b.WriteString(`# Training methods
 
-Made from the table in package optim (` + "`go test ./optim -run MethodsPage -update`" + `); ` + "`descent describe NAME`" + ` prints the same.
+Made from the table in package catalogue (` + "`go test ./catalogue -run MethodsPage -update`" + `); ` + "`descent describe NAME`" + ` prints the same.
 In the formulas g is the gradient, p the parameters, t = 1, 2, … counts updates. Memory is in numbers kept for every parameter,
 besides the parameter and its gradient.
 
