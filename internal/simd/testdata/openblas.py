@@ -2,8 +2,8 @@
 
     OPENBLAS_NUM_THREADS=1 python3 openblas.py [seconds for each]
 
-Prints GFLOP/s of processor time (best of the rounds) for the shapes and transposes that bench_test.go
-has, under the same names.
+Prints GFLOP/s for the shapes and transposes that bench_test.go has, under the same names, by the same
+clock: floating-point operations over the processor time of all repetitions. bench/peers/gemm.py runs both in turn.
 """
 
 import sys
@@ -29,18 +29,17 @@ def rate(form, m, n, k, dtype, seconds):
     x = a.T if form[0] == "T" else a
     y = b.T if form[1] == "T" else b
     np.matmul(x, y, out=c)
-    reps, best, spent = 1, 0.0, 0.0
+    done, spent = 0, 0.0
     while spent < seconds:
+        t = time.process_time()
+        np.matmul(x, y, out=c)
+        reps = max(1, int(seconds / 10 / max(1e-6, time.process_time() - t)))
         t = time.process_time()
         for _ in range(reps):
             np.matmul(x, y, out=c)
-        t = time.process_time() - t
-        spent += t
-        if t < seconds / 10:
-            reps *= 2
-            continue
-        best = max(best, 2.0 * m * n * k * reps / t / 1e9)
-    return best
+        spent += time.process_time() - t
+        done += reps
+    return 2.0 * m * n * k * done / spent / 1e9
 
 
 if __name__ == "__main__":
