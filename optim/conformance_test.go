@@ -38,7 +38,7 @@ var table = []optimtest.Row{
 	row("pr-momentum", set("lr", 1), 400, set("lr", 0.002), 6000),
 	row("srsgd", set("lr", 1), 300, set("lr", 0.001), 2000),
 	row("adaptive-restart-nesterov", set("lr", 1), 300, set("lr", 0.001), 1000),
-	row("bnp", set("lr", 0.8, "eps1", 1e-5), 400, set("lr", 0.5), 1500),
+	row("bnp", set("lr", 0.8, "eps1", 1e-5), 400, set("lr", 0.3), 1500),
 	row("bnp-momentum", set("lr", 0.2, "eps1", 1e-5), 400, set("lr", 0.1), 1500),
 	row("bnp-fr", set("lr", 0.5, "eps1", 1e-5), 400, set("lr", 0.1), 1000),
 	row("bnp-adam", set("lr", 0.1), 600, set("lr", 0.01), 400),

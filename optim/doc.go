@@ -34,6 +34,9 @@
 // second gradient at another point. Sums are taken in blocks fixed by the layout and added in order, so that
 // the number of workers does not change a bit.
 //
+// A link that reads what the layers of a network saw, as the preconditioner [BatchNorm] does, is a [Tapper]: the chain then
+// asks for the gradient with taps. Its Spec says so (Needs), and on a function without layers Step is an error.
+//
 // The commonest ends of chains are fused: momentum and Adam (with or without decoupled decay) run as one loop over
 // parameters, gradient and moments. Fused and composed agree in exact arithmetic and, in float64, to about
 // 10⁻¹³ over fifty steps; not to the bit, for the fused loop rounds less often.

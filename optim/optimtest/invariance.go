@@ -40,7 +40,7 @@ func (c conformer) pure() optim.Settings {
 func (c conformer) gradientScale(t *testing.T) {
 	f, layout, from := net[float64]()
 	trajectory := func(fn objective.Function[float64]) []float64 {
-		r := start(t, c.spec.Name, optim.Env{Layout: layout}, c.pure(), fn, from, netProgress)
+		r := start(t, c, optim.Env{Layout: layout}, c.pure(), fn, from, netProgress)
 		r.steps(15)
 		return r.eval()
 	}
@@ -65,9 +65,9 @@ func (c conformer) permutation(t *testing.T) {
 	for i, j := range order {
 		permuted[j] = from[i]
 	}
-	r := start[float64](t, c.spec.Name, optim.Env{Layout: layout}, c.pure(), q, from, netProgress)
+	r := start[float64](t, c, optim.Env{Layout: layout}, c.pure(), q, from, netProgress)
 	r.steps(15)
-	s := start[float64](t, c.spec.Name, optim.Env{Layout: layout}, c.pure(), Permuted[float64]{q, order}, permuted, netProgress)
+	s := start[float64](t, c, optim.Env{Layout: layout}, c.pure(), Permuted[float64]{q, order}, permuted, netProgress)
 	s.steps(15)
 	got, want := make([]float64, n), r.eval()
 	for i, j := range order {
@@ -91,7 +91,7 @@ func (c conformer) layerScale(t *testing.T) {
 				q.Lambda[i] *= factor
 			}
 		}
-		r := start[float64](t, c.spec.Name, optim.Env{Layout: layout}, c.pure(), q, from, netProgress)
+		r := start[float64](t, c, optim.Env{Layout: layout}, c.pure(), q, from, netProgress)
 		r.steps(15)
 		return r.eval()
 	}
@@ -101,7 +101,7 @@ func (c conformer) layerScale(t *testing.T) {
 func (c conformer) rest(t *testing.T) {
 	f, layout, from := net[float64]()
 	flat := Scaled[float64]{f, 0} // gradient 0 everywhere
-	r := start[float64](t, c.spec.Name, optim.Env{Layout: layout}, optim.Settings{"weight-decay": 0}, flat, from, netProgress)
+	r := start[float64](t, c, optim.Env{Layout: layout}, optim.Settings{"weight-decay": 0}, flat, from, netProgress)
 	r.steps(10)
 	same(t, "parameters at a zero gradient", r.f.Params(), from)
 	same(t, "parameters to evaluate at a zero gradient", r.eval(), from)
