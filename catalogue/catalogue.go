@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/descent-ml/descent/optim"
+	"github.com/descent-ml/descent/optim/curvature"
 	"github.com/descent-ml/descent/tensor"
 )
 
@@ -17,6 +18,7 @@ import (
 func Table[T tensor.Float]() []optim.Spec[T] {
 	return slices.Concat(
 		optim.Table[T](),
+		curvature.Table[T](),
 	)
 }
 

@@ -48,7 +48,7 @@ type Fisher[T tensor.Float] interface {
 }
 
 // TapFisher hands over the taps of a curvature signal at the current parameters; see [Fisher]. The error
-// wraps [ErrUnsupported] where the function has no predictive distribution.
+// wraps [ErrUnsupported] where the function has no predictive distribution. It counts as a product.
 func (o *Objective[T]) TapFisher(ctx context.Context, signal Signal, key tensor.Key, tap func(pass int, t Tap[T])) error {
 	f, ok := o.fn.(Fisher[T])
 	if !ok {
@@ -57,11 +57,12 @@ func (o *Objective[T]) TapFisher(ctx context.Context, signal Signal, key tensor.
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	o.counts.Products++
 	return f.TapFisher(o.params, signal, key, tap)
 }
 
 // TapValue evaluates the loss at the current parameters without a gradient and hands over the taps of
-// every affine layer: the empirical signal of functions that are not a [Fisher]. No running statistic moves.
+// every affine layer: the empirical signal of functions that are not a [Fisher]. No running statistic moves. It counts as a product.
 func (o *Objective[T]) TapValue(ctx context.Context, tap func(Tap[T])) error {
 	f, ok := o.fn.(Tapped[T])
 	if !ok {
@@ -70,6 +71,7 @@ func (o *Objective[T]) TapValue(ctx context.Context, tap func(Tap[T])) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	o.counts.Products++
 	_, err := f.EvaluateTapped(o.params, nil, tap)
 	return err
 }
