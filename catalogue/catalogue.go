@@ -11,6 +11,7 @@ import (
 
 	"github.com/descent-ml/descent/optim"
 	"github.com/descent-ml/descent/optim/curvature"
+	"github.com/descent-ml/descent/optim/matrix"
 	"github.com/descent-ml/descent/tensor"
 )
 
@@ -19,6 +20,7 @@ func Table[T tensor.Float]() []optim.Spec[T] {
 	return slices.Concat(
 		optim.Table[T](),
 		curvature.Table[T](),
+		matrix.Table[T](),
 	)
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 // lineup is compared when no methods are named.
-const lineup = "sgd,momentum,nesterov,adagrad,rmsprop,adam,adamw,lion,schedule-free-adamw"
+const lineup = "sgd,momentum,nesterov,adagrad,rmsprop,adam,adamw,lion,schedule-free-adamw,bnp-momentum,kfac,soap,muon"
 
 type compareCmd struct {
 	dataFlags

@@ -514,6 +514,9 @@ func (c conformer) evaluatesApart(t *testing.T) {
 }
 
 func (c conformer) allocatesNothing(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector allocates")
+	}
 	layout := NetLayout(30, 50, 10)
 	var fn objective.Function[float32] = IllConditioned[float32](layout.Size(), 10)
 	if c.onNetworks() {
