@@ -79,8 +79,9 @@ func multiply[T Float](ws *Workspace[T], dst, a, b Tensor[T], transA, transB boo
 	switch {
 	case w == 1 || g.m*g.n*g.k < parallelWork:
 		g.part(0, g.m, 0, g.n)
-	case g.n >= 64*w && (g.n >= g.m || g.n >= 512):
-		// Each worker packs its columns of op(b) and reads all of op(a).
+	case g.n >= 64*w && g.n >= g.m:
+		// Each worker packs its columns of op(b) and all of op(a), the smaller one; below, the
+		// other way round.
 		g := g
 		pool.Range(g.n, 32, func(lo, hi int) { g.part(0, g.m, lo, hi) })
 	default:
