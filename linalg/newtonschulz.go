@@ -73,9 +73,9 @@ func Orthogonalize[T tensor.Float](ws *tensor.Workspace[T], dst, a tensor.Tensor
 
 // normalize stores a/‖a‖ in dst, or reports that a is zero. Squares that overflow or vanish do no harm.
 func normalize[T tensor.Float](ws *tensor.Workspace[T], dst, a tensor.Tensor[T]) bool {
-	largest := T(0)
 	tensor.Scale(ws, dst, a, -1)
-	if largest = max(simd.MaxOf(a.Data()), simd.MaxOf(dst.Data())); largest == 0 {
+	largest := max(simd.MaxOf(a.Data()), simd.MaxOf(dst.Data()))
+	if largest == 0 {
 		return false
 	}
 	_, exp := math.Frexp(float64(largest))
