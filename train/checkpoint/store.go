@@ -194,20 +194,17 @@ func (s *Store) write(name string, body func(vfs.File) error) error {
 // Open returns the newest valid checkpoint, and the damaged ones that it passed over. Without a
 // valid one the error says why, for each that was tried; it wraps fs.ErrNotExist if there is none at all.
 func (s *Store) Open() (*Checkpoint, []Problem, error) {
-	const attempts = 5
+	const attempts = 1000 // against a writer that never stops
 	for attempt := 1; ; attempt++ {
+		before := s.view()
 		c, problems, err := s.scan()
 		if err != nil {
 			return nil, nil, err
 		}
-		// A writer may have renamed a folder between our listing and our opening; a second look
-		// finds the new name.
-		moved := false
-		for _, p := range problems {
-			moved = moved || errors.Is(p.Err, fs.ErrNotExist)
-		}
 		switch {
-		case moved && attempt < attempts:
+		case attempt < attempts && s.view() != before:
+			// A writer renamed folders while we looked: what we took for damage may be the parts of
+			// two checkpoints, or what we found not the newest any more. Look again.
 			if c != nil {
 				c.Close()
 			}
@@ -224,6 +221,21 @@ func (s *Store) Open() (*Checkpoint, []Problem, error) {
 		}
 		return nil, problems, fmt.Errorf("%s: no checkpoint is whole:\n  %s", s.Dir, strings.Join(text, "\n  "))
 	}
+}
+
+// view returns which candidates there are and which generations they claim to be: it changes with every
+// checkpoint that is saved.
+func (s *Store) view() string {
+	names, err := s.candidates()
+	if err != nil {
+		return err.Error()
+	}
+	var b strings.Builder
+	for _, name := range names {
+		st, err := s.readState(name)
+		fmt.Fprintf(&b, "%s %d %t\n", name, st.Generation, err == nil)
+	}
+	return b.String()
 }
 
 // scan verifies the candidates from the highest generation down, up to the first valid one.
