@@ -2,6 +2,7 @@ package main
 
 import "testing"
 
+// BenchmarkSteps trains on one worker, for profiles: go test ./bench/speed -bench Steps/mlp -cpuprofile cpu.prof.
 func BenchmarkSteps(b *testing.B) {
 	for _, name := range []string{"mlp", "lenet5", "3c3d"} {
 		b.Run(name, func(b *testing.B) {
