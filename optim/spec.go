@@ -27,9 +27,28 @@ type Spec[T tensor.Float] struct {
 	Invariances      Invariance
 	Needs            Need // of the function, besides its gradient
 
+	// Cost says what the method adds to the gradients of a batch on given parameters; nil: an elementwise method, whose
+	// cost is MemoryFloats numbers and about ten flops a parameter.
+	Cost func(l *nn.Layout, s Settings, batch int) Cost
+
 	// New makes the method. The settings must be complete and valid: use [New] or
 	// [Spec.Complete] first where they come from a user.
 	New func(env Env, s Settings) (Method[T], error)
+}
+
+// Cost is what a method adds to the evaluation of gradients.
+type Cost struct {
+	Flops   float64 // of one step, averaged over the periods of work that is not done in every step
+	Numbers float64 // kept from step to step, in numbers of the parameters' type
+}
+
+// CostOn returns the cost of a step with the complete settings given on parameters of layout l and a batch of so many examples.
+func (s Spec[T]) CostOn(l *nn.Layout, given Settings, batch int) Cost {
+	if s.Cost != nil {
+		return s.Cost(l, given, batch)
+	}
+	n := float64(l.Size())
+	return Cost{Flops: 10 * n, Numbers: s.MemoryFloats * n}
 }
 
 // Need is a set of questions that a method asks and that not every function answers (see package
