@@ -70,8 +70,17 @@ type source struct {
 	folder, get  string
 	files        []knownFile
 	alternatives []knownFile // one file that may stand for all
+	graph        string      // of a graph: what its files' names begin with
 	read         func(*source, Options) (*table, error)
 }
+
+// file returns what the names of a graph's files begin with.
+func (s *source) file() string { return s.graph }
+
+// graphFolder is where the files of graphs are looked for.
+const graphFolder = "graphs"
+
+func readHopsOf(s *source, o Options) (*table, error) { return readHops(s.name, o) }
 
 // info returns the description of s with files as they are in the data directory dir.
 func (s *source) info(dir string) Info {
@@ -112,6 +121,7 @@ const uciLicence = "CC BY 4.0 (UCI Machine Learning Repository), as distributed 
 const (
 	getMNIST   = "download the four files *-ubyte.gz from https://storage.googleapis.com/cvdf-datasets/mnist/ into this folder, or name the data directory with --data-dir or DESCENT_DATA"
 	getFashion = "download the four files *-ubyte.gz from https://github.com/zalandoresearch/fashion-mnist (folder data/fashion) into this folder, or install the Debian package dataset-fashion-mnist and link /usr/share/datasets/fashion-mnist here, or name the data directory with --data-dir or DESCENT_DATA"
+	getGraph   = "put the graph into this folder as NAME.edges.tsv, NAME.features.txt and NAME.labels.txt (an edge, a node's non-zero columns, a label a line; plain or .gz), or name the data directory with --data-dir or DESCENT_DATA; other versions of the graph: the path of its NAME.edges.tsv"
 	getCIFAR   = "download https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz and unpack it in this folder, or name the data directory with --data-dir or DESCENT_DATA"
 )
 
@@ -173,6 +183,59 @@ func sources() []source {
 			by:     "A. Krizhevsky, 2009, https://www.cs.toronto.edu/~kriz/cifar.html",
 			folder: "cifar10", get: getCIFAR,
 			files: cifarBatches(), alternatives: []knownFile{cifarArchive()}, read: readCIFAR},
+
+		{name: "cora", title: "Cora citation network, bags of words", kind: "files", graph: "cora",
+			shape: []int{7165}, outputs: 7, train: 640, test: 1000, licence: "MIT",
+			by:     "Z. Yang, W. Cohen and R. Salakhutdinov, Revisiting semi-supervised learning with graph embeddings, 2016; P. Sen et al., 2008",
+			folder: graphFolder, get: getGraph,
+			files: []knownFile{
+				{name: "cora.edges.tsv", size: 48436, sha256: "a6cafe6abd12b83df937f643562bbc019baa15938937937b63dd59e419e7030c"},
+				{name: "cora.features.txt", size: 212514, sha256: "03d7ce13c1e6fae5bbcbba8ab5e366f9aa269a608796acac4df9047d07795d8a"},
+				{name: "cora.labels.txt", size: 5416, sha256: "8f929c6f3a938980341b2bcfa82a96e69e8d494d0c741396fd4bd87f460385c4"},
+				{name: "cora.split.json", size: 9203, sha256: "1037e3fc4ec7a7e52f1db7347eb18a853aa0521fa51e6a8d7086fda50afa7f40"},
+			},
+			read: readHopsOf},
+		{name: "citeseer", title: "Citeseer citation network, bags of words", kind: "files", graph: "citeseer",
+			shape: []int{18515}, outputs: 6, train: 620, test: 1000, licence: "MIT",
+			by:     "Z. Yang, W. Cohen and R. Salakhutdinov, 2016; P. Sen et al., 2008",
+			folder: graphFolder, get: getGraph,
+			files: []knownFile{
+				{name: "citeseer.edges.tsv", size: 42413, sha256: "951d931305f1a92110e32d75dd878ab1065bda59de0dbaade06abd3beed8b17f"},
+				{name: "citeseer.features.txt", size: 490627, sha256: "837d5dc8f1eb127530493f961272f16451d28de71b5c647953b1d5ace7c7240d"},
+				{name: "citeseer.labels.txt", size: 6669, sha256: "03ec73b7634b911922ff78983676c9a577590e8e00c1b097ed4970e933ad714d"},
+				{name: "citeseer.split.json", size: 9103, sha256: "3e3b7fbabe3acb6ec6d83128edeab0deeeb808dfdc76e80e81f1e0711c34e263"},
+			},
+			read: readHopsOf},
+		{name: "amazon-photo", title: "Amazon co-purchases, photo", kind: "files", graph: "amazon_photo",
+			shape: []int{3725}, outputs: 8, train: 1160, test: 1000, licence: "MIT",
+			by:     "O. Shchur, M. Mumme, A. Bojchevski and S. Günnemann, Pitfalls of graph neural network evaluation, 2018; J. McAuley et al., 2015",
+			folder: graphFolder, get: getGraph,
+			files: []knownFile{
+				{name: "amazon_photo.edges.tsv", size: 1157092, sha256: "fbcb2ba58a1d94f3d80b1ea0af60b08ba667b672ab0be266f6bb92beb1f08922"},
+				{name: "amazon_photo.features.txt", size: 7620518, sha256: "4781431f045ebd84467c287a713e7ef76a9911825b7a481975df9d9a5e8a0213"},
+				{name: "amazon_photo.labels.txt", size: 15300, sha256: "83636f5884049b006c1c3c997f34e1bf6b931465cdef20c646859a8804c1f03c"},
+			},
+			read: readHopsOf},
+		{name: "amazon-computers", title: "Amazon co-purchases, computers", kind: "files", graph: "amazon_cs",
+			shape: []int{3835}, outputs: 10, train: 1200, test: 1000, licence: "MIT",
+			by:     "O. Shchur et al., 2018; J. McAuley et al., 2015",
+			folder: graphFolder, get: getGraph,
+			files: []knownFile{
+				{name: "amazon_cs.edges.tsv", size: 2549673, sha256: "fa5bedfe006701333bd46b19f4527be2572bd0df52debdc4908aaa0828740343"},
+				{name: "amazon_cs.features.txt", size: 14174964, sha256: "7e9b3515ac1690081f6994858a064055f4b882ddd547964ba6ee1f26d559f214"},
+				{name: "amazon_cs.labels.txt", size: 27504, sha256: "cf680c13e0d657c4b85c67035a9d27af4b91d11a147e503b0f7980f330182151"},
+			},
+			read: readHopsOf},
+		{name: "coauthor-physics", title: "Co-authors in physics, keywords of their papers", kind: "files", graph: "coauthor_phy",
+			shape: []int{42075}, outputs: 5, train: 1100, test: 1000, licence: "MIT",
+			by:     "O. Shchur et al., 2018; Microsoft Academic Graph",
+			folder: graphFolder, get: getGraph,
+			files: []knownFile{
+				{name: "coauthor_phy.edges.tsv", size: 2818406, sha256: "444afac7de46603e1c178460be55adbf8a9cbd726b00dd1257cc4530d6ecd289"},
+				{name: "coauthor_phy.features.txt", size: 7863906, sha256: "94a81999d78a4a72b66f6b619a49a815838f1eda636c2491bdd4dac5709113eb"},
+				{name: "coauthor_phy.labels.txt", size: 68986, sha256: "f774eb269f1311fc6ad5c3bf20e839e110755f73722c1483b3e7d2e48cbb2d41"},
+			},
+			read: readHopsOf},
 
 		{name: "spiral", title: "Three interleaved spirals in the plane", kind: "generated",
 			shape: []int{2}, outputs: 3, train: 2400, test: 600, licence: generatedLicence, by: generatedBy,

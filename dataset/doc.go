@@ -21,6 +21,11 @@
 // the arrays are x and y, or x_train, y_train, x_test, y_test, x_val, y_val; bytes are images, whole-number
 // targets are classes, floating-point ones regression targets, and no targets mean reconstruction.
 //
+// A graph's nodes are examples of a graph-augmented network: each has its own features and those that came to it over
+// 1, …, Options.Hops hops, side by side, so that training never touches the graph again. Nodes of no part are used for
+// that and dropped. [OpenGraph] gives the graph itself, [Propagate] the features of any nodes. Features are not
+// normalised.
+//
 // # Shapes
 //
 // An example has the shape [features], or [height width channels] for an image; a batch has one more axis in front.

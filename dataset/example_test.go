@@ -32,6 +32,6 @@ func ExampleOpen_unknown() {
 	fmt.Println(err)
 	// Output:
 	// dataset: unknown data set "mnits"
-	// expected: digits, iris, wine, breast-cancer, diabetes, mnist, fashion-mnist, cifar10, spiral, blobs, quadratic, curves, or a .csv, .tsv, .npz or .npy file
+	// expected: digits, iris, wine, breast-cancer, diabetes, mnist, fashion-mnist, cifar10, cora, citeseer, amazon-photo, amazon-computers, coauthor-physics, spiral, blobs, quadratic, curves, or a .csv, .tsv, .npz or .npy file
 	// hint: did you mean mnist or digits?
 }

@@ -44,8 +44,15 @@ func Open(name string, o Options) (*Set, error) {
 		}
 		return t.set(s.info(o.Dir), o)
 	}
-	if format := fileFormat(name); format != "" {
+	if format := fileFormat(name); format != "" && !isGraph(name) {
 		t, err := readTable(name, format, o)
+		if err != nil {
+			return nil, err
+		}
+		return t.set(Info{Name: name, Title: filepath.Base(name), Source: name, Licence: "that of the file's owner"}, o)
+	}
+	if isGraph(name) {
+		t, err := readHops(name, o)
 		if err != nil {
 			return nil, err
 		}
@@ -62,9 +69,10 @@ type table struct {
 	classes    []string
 	columns    []Column
 	label      string
-	train, val int  // examples of the published parts; train 0: nothing is published
-	asRead     bool // features are not standardised
-	generated  bool // the parts are drawn, not published
+	train, val int    // examples of the published parts; train 0: nothing is published
+	asRead     bool   // features are not standardised
+	generated  bool   // the parts are drawn, not published
+	how        string // how a graph was cut and spread; empty for others
 }
 
 // set splits and normalises t.
@@ -146,6 +154,8 @@ func (t *table) split(o Options) (train, val, test []int32, how string) {
 		how += fmt.Sprintf(" (split seed %d)", o.Seed)
 	}
 	switch {
+	case t.how != "":
+		how = t.how
 	case len(val) > 0:
 		how += "; published validation part"
 	case o.Val < 0:
@@ -201,4 +211,9 @@ func cut(rows, classes []int32, fraction float64, key tensor.Key) (rest, taken [
 		}
 	}
 	return rest, taken
+}
+
+// isGraph reports whether name is the path of a graph's edges.
+func isGraph(name string) bool {
+	return strings.HasSuffix(strings.TrimSuffix(name, ".gz"), graphEnding)
 }

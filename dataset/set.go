@@ -96,9 +96,26 @@ type Options struct {
 	// where a file leaves open what its labels are.
 	Task string
 
+	// Hops is how far the features of a graph's nodes spread: 0 means 4, negative not at all.
+	Hops int
+
+	// Operator is how they spread: the name of an [Operator], empty for Renormalized.
+	Operator string
+
 	// Size is the number of examples that a generator draws for training and testing together;
 	// 0: its default.
 	Size int
+}
+
+// maxHops is more than any network looks over.
+const maxHops = 64
+
+// hops returns the number of hops in force.
+func (o Options) hops() int {
+	if o.Hops == 0 {
+		return 4
+	}
+	return max(0, o.Hops)
 }
 
 func (o Options) validate() error {
@@ -110,6 +127,12 @@ func (o Options) validate() error {
 	}
 	if o.Size < 0 || o.Size > maxGenerated {
 		return &Error{What: "number of examples to generate is out of range", Found: fmt.Sprint(o.Size), Expected: fmt.Sprintf("0 (the default) to %d", maxGenerated)}
+	}
+	if o.Hops > maxHops {
+		return &Error{What: "number of hops is out of range", Found: fmt.Sprint(o.Hops), Expected: fmt.Sprintf("0 (the default, 4) to %d; negative: the features alone", maxHops)}
+	}
+	if _, err := OperatorByName(o.Operator); err != nil {
+		return err
 	}
 	if o.Task != "" {
 		if _, err := TaskByName(o.Task); err != nil {
