@@ -1,5 +1,5 @@
 // Package linalg factors and solves: Cholesky, triangular systems, Householder QR and the symmetric
-// eigenproblem, for float32 and float64. It is what preconditioners, Gauss-Newton methods and orthogonal
+// eigenproblem, and low-rank factorisations (randomized range finder, RSVD, SRE, Brand's update), for float32 and float64. It is what preconditioners, Gauss-Newton methods and orthogonal
 // initialisation stand on, and knows nothing of networks.
 //
 // # Conventions
@@ -30,6 +30,9 @@
 //	QR                ‖A − Q R‖          ≤ 8 √n ε ‖A‖,    ‖QᵀQ − I‖     ≤ 8 n ε
 //	SymmetricEigen    ‖A V − V Λ‖        ≤ 8 √n ε ‖A‖,    ‖VᵀV − I‖     ≤ 8 n ε
 //
+// [RSVD], [SRE] and [RandomizedSVD] are as exact where the rank of the matrix is at most the one asked for; else their error is a small
+// multiple of the first singular value left out. [BrandUpdate] is exact but for the values it drops.
+//
 // The error of a solution is that times the condition number: with float32 and a condition number of 1e6
 // one digit is right. Damping is the remedy, not a smaller step.
 //
@@ -43,6 +46,8 @@
 //	QR                4mn² − 4n³/3
 //	SymmetricEigen    14n³/3, of which 2n³/3 are products of a matrix and a vector, memory-bound;
 //	                  4n³/3 for the values alone
+//	RSVD, SRE         2n²(r+l)(q+2) + 4n(r+l)²(q+2)
+//	BrandUpdate       8nrb + 4nb² + 2n(r+b)r + 14(r+b)³/3: linear in n
 //
 // The inner loops run along rows, so orders that are powers of two are no worse than others.
 package linalg

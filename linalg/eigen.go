@@ -5,6 +5,7 @@ import (
 	"math"
 	"sort"
 
+	"github.com/descent-ml/descent/internal/lapack"
 	"github.com/descent-ml/descent/internal/simd"
 	"github.com/descent-ml/descent/tensor"
 )
@@ -34,11 +35,19 @@ func (e NoConvergenceError) Error() string {
 // divide-and-conquer algorithm for the symmetric tridiagonal eigenproblem, 1995); for the eigenvalues alone
 // implicit QL. No step runs down columns, so orders that are powers of two are not slower than others.
 //
+// A program that is built with the tag lapack and asked to by the environment variable DESCENT_LAPACK leaves orders from 64 on to the
+// machine's LAPACK (see [LAPACKSpeed]); the bits are then those of that library.
+//
 // Accuracy: ‖A V − V Λ‖ ≤ c ε ‖A‖ and ‖VᵀV − I‖ ≤ c ε, with c about √n; the error of every eigenvalue is
 // of the order ε ‖A‖, so that small eigenvalues of an ill-conditioned matrix have no relative accuracy.
 // Cost: 4n³/3 flops for the values, up to 14n³/3 with the vectors, half of the reduction limited by memory
 // bandwidth and the rest by matrix products.
 func SymmetricEigen[T tensor.Float](ws *tensor.Workspace[T], values []T, vectors, a tensor.Tensor[T]) error {
+	return symmetricEigen(ws, values, vectors, a, askedLAPACK())
+}
+
+// symmetricEigen is SymmetricEigen, by the library if there is one.
+func symmetricEigen[T tensor.Float](ws *tensor.Workspace[T], values []T, vectors, a tensor.Tensor[T], library *lapack.Library) error {
 	n := square("SymmetricEigen", a)
 	if len(values) != n {
 		panic(tensor.ShapeError{Op: "SymmetricEigen", A: tensor.ShapeOf(n), B: tensor.ShapeOf(len(values)), Detail: "storage for the eigenvalues"})
@@ -54,6 +63,9 @@ func SymmetricEigen[T tensor.Float](ws *tensor.Workspace[T], values []T, vectors
 	scale, err := symmetrize(full, a.Data(), n)
 	if err != nil {
 		return err
+	}
+	if library != nil && n >= lapackOrder {
+		return eigenBy(library, values, vectors, full, n, scale)
 	}
 	d, e := make([]float64, n), make([]float64, n)
 	h := newReflectors(ws, n, n)

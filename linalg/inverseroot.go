@@ -92,19 +92,18 @@ func InverseRootNewton[T tensor.Float](ws *tensor.Workspace[T], dst, a tensor.Te
 	m, x, w := ws.New(s), ws.New(s), ws.New(s)
 	m2, x2, w2 := ws.New(s), ws.New(s), ws.New(s) // where the next of each goes
 	tensor.Copy(ws, m, a)
-	addDiagonal(m.Data(), n, T(ridge))
+	AddDiagonal(m, T(ridge))
 	norm := tensor.Norm(ws, m)
 	if !(norm > 0) || math.IsInf(norm, 1) {
 		return 0, math.Inf(1), RootError{Root: p, Residual: math.Inf(1), Limit: rootLimit}
 	}
 	zeta := float64(p+1) / (2 * norm)
 	tensor.Scale(ws, m, m, T(zeta))
-	clear(x.Data())
-	addDiagonal(x.Data(), n, T(math.Pow(zeta, 1/float64(p))))
+	Identity(x, T(math.Pow(zeta, 1/float64(p))))
 	residual = distanceToIdentity(m.Data(), w.Data(), n)
 	for iterations < rootIterations && residual > tol {
 		tensor.Scale(ws, w, m, T(-1/float64(p)))
-		addDiagonal(w.Data(), n, T(float64(p+1)/float64(p)))
+		AddDiagonal(w, T(float64(p+1)/float64(p)))
 		SymmetricProduct(ws, x2, x, w, false, false)
 		// Wᵖ M by the binary digits of p; all these matrices commute, so that their products are symmetric.
 		for digits := p; ; digits >>= 1 {
@@ -138,7 +137,9 @@ func distanceToIdentity[T tensor.Float](a, scratch []T, n int) float64 {
 		return math.NaN()
 	}
 	copy(scratch, a)
-	addDiagonal(scratch, n, -1)
+	for i := 0; i < n*n; i += n + 1 {
+		scratch[i]--
+	}
 	simd.Abs(scratch, scratch)
 	return float64(simd.MaxOf(scratch))
 }

@@ -84,6 +84,20 @@ func expect[T tensor.Float](op string, a tensor.Tensor[T], dims ...int) {
 	}
 }
 
+// AddDiagonal adds v to the diagonal of the square matrix m.
+func AddDiagonal[T tensor.Float](m tensor.Tensor[T], v T) {
+	n, d := square("AddDiagonal", m), m.Data()
+	for i := 0; i < n*n; i += n + 1 {
+		d[i] += v
+	}
+}
+
+// Identity stores v·I in the square matrix m.
+func Identity[T tensor.Float](m tensor.Tensor[T], v T) {
+	clear(m.Data())
+	AddDiagonal(m, v)
+}
+
 // rangeRows runs f over [0, n) on the pool of ws if the work, in flops, is worth more than one worker.
 // f's result must not depend on the cut.
 func rangeRows[T tensor.Float](ws *tensor.Workspace[T], n, work int, f func(lo, hi int)) {

@@ -59,7 +59,7 @@ func Orthogonalize[T tensor.Float](ws *tensor.Workspace[T], dst, a tensor.Tensor
 		SymmetricProduct(ws, gram, x, x, m > n, m <= n)
 		SymmetricProduct(ws, poly, gram, gram, false, false)
 		tensor.Axpby(ws, poly, T(q.B), gram, T(q.C))
-		addDiagonal(poly.Data(), small, T(q.A))
+		AddDiagonal(poly, T(q.A))
 		if m <= n {
 			tensor.MatMul(ws, y, poly, x, false, false)
 		} else {
@@ -84,11 +84,4 @@ func normalize[T tensor.Float](ws *tensor.Workspace[T], dst, a tensor.Tensor[T])
 	tensor.Scale(ws, dst, dst, T(math.Ldexp(1, half-exp)))
 	tensor.Scale(ws, dst, dst, T(1/tensor.Norm(ws, dst)))
 	return true
-}
-
-// addDiagonal adds v to the diagonal of the n×n matrix a.
-func addDiagonal[T tensor.Float](a []T, n int, v T) {
-	for i := 0; i < n*n; i += n + 1 {
-		a[i] += v
-	}
 }
