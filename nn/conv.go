@@ -55,7 +55,7 @@ func (l *Conv[T]) Declare(d *Declaration, in tensor.Shape) (tensor.Shape, error)
 	}
 	l.activate, l.geom = a.apply, g
 	fan := l.Kernel * l.Kernel * in.Dim(2) / groups
-	l.affine = declareAffine(d.Enter("conv"), tensor.ShapeOf(fan, l.Out), fan, l.Kernel*l.Kernel*l.Out/groups, l.Init, l.BiasInit, l.NoBias)
+	l.affine = declareAffine(d.Enter("conv"), tensor.ShapeOf(fan, l.Out), fan, l.Kernel*l.Kernel*l.Out/groups, groups, l.Init, l.BiasInit, l.NoBias)
 	return out.With(2, l.Out), nil
 }
 

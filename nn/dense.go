@@ -30,13 +30,13 @@ type affine struct {
 	weight, bias int
 }
 
-// declareAffine adds weight and bias of an affine layer.
-func declareAffine(d *Declaration, shape tensor.Shape, fanIn, fanOut int, weight, bias Initializer, noBias bool) affine {
+// declareAffine adds weight and bias of an affine layer in groups (1 but for convolutions).
+func declareAffine(d *Declaration, shape tensor.Shape, fanIn, fanOut, groups int, weight, bias Initializer, noBias bool) affine {
 	if weight == (Initializer{}) {
 		weight = Initializer{"glorot-uniform", 1}
 	}
 	a := affine{name: d.Path(), bias: -1}
-	a.weight = d.Param(Param{Name: "weight", Shape: shape, Kind: Weight, FanIn: fanIn, FanOut: fanOut, Init: weight})
+	a.weight = d.Param(Param{Name: "weight", Shape: shape, Kind: Weight, FanIn: fanIn, FanOut: fanOut, Groups: groups, Init: weight})
 	if !noBias {
 		a.bias = d.Param(Param{Name: "bias", Shape: tensor.ShapeOf(shape.Cols()), Kind: Bias, FanIn: fanIn, FanOut: fanOut, Init: bias})
 	}
@@ -53,7 +53,7 @@ func (l *Dense[T]) Declare(d *Declaration, in tensor.Shape) (tensor.Shape, error
 		return in, err
 	}
 	l.activate, l.in = a.apply, in.Size()
-	l.affine = declareAffine(d.Enter("dense"), tensor.ShapeOf(l.in, l.Out), l.in, l.Out, l.Init, l.BiasInit, l.NoBias)
+	l.affine = declareAffine(d.Enter("dense"), tensor.ShapeOf(l.in, l.Out), l.in, l.Out, 1, l.Init, l.BiasInit, l.NoBias)
 	return tensor.ShapeOf(l.Out), nil
 }
 

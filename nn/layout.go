@@ -31,6 +31,7 @@ type Param struct {
 	Offset int // of its first element in the buffer
 	FanIn  int // inputs of one output unit (0 where it has no meaning)
 	FanOut int
+	Groups int // of a convolution whose inputs and outputs are cut into so many that do not see each other; 0 and 1: not cut
 	Init   Initializer
 }
 
