@@ -64,7 +64,7 @@ func specBNP[T tensor.Float]() Spec[T] {
 		When:         "Instead of batch normalisation, with the network as it is: small batches down to one example, online training, layers whose inputs are far from mean 0 and variance 1.",
 		WhenNot:      "Models without affine layers. Networks with batch normalisation behind every layer gain little.",
 		Settings:     append([]Setting{rate(0.1), bnpDecay()}, bnpSettings()...),
-		MemoryFloats: 0, GradientsPerStep: 1, Invariances: Rest, Needs: Taps,
+		MemoryFloats: 0, GradientsPerStep: 1, Invariances: Rest, Needs: Taps, Cost: costBNP[T](2, 0),
 		New: func(env Env, s Settings) (Method[T], error) {
 			k := newBuilder[T](env, s)
 			return k.preconditioned(false)
@@ -82,7 +82,7 @@ func specBNPMomentum[T tensor.Float]() Spec[T] {
 		Settings: append([]Setting{rate(0.02), bnpDecay(),
 			{Name: "momentum", Default: 0.9, Min: 0, Max: 1, OpenMax: true, Schedulable: true, Doc: "μ, the part of the accumulated update that is kept"}},
 			bnpSettings()...),
-		MemoryFloats: 1, GradientsPerStep: 1, Invariances: Rest, Needs: Taps,
+		MemoryFloats: 1, GradientsPerStep: 1, Invariances: Rest, Needs: Taps, Cost: costBNP[T](4, 1),
 		New: func(env Env, s Settings) (Method[T], error) {
 			k := newBuilder[T](env, s)
 			return k.preconditioned(false, NewMomentum[T](env, k.hyper("momentum"), 0, false))
@@ -106,7 +106,7 @@ func specBNPFR[T tensor.Float]() Spec[T] {
 		WhenNot: "As fr-momentum: very noisy gradients.",
 		Settings: append(append([]Setting{rate(0.02), bnpDecay(), twoSided(1)}, conjugateSettings()...),
 			bnpSettings()...),
-		MemoryFloats: 1, GradientsPerStep: 1, Invariances: Rest, Needs: Taps,
+		MemoryFloats: 1, GradientsPerStep: 1, Invariances: Rest, Needs: Taps, Cost: costBNP[T](6, 1),
 		New: func(env Env, s Settings) (Method[T], error) {
 			k := newBuilder[T](env, s)
 			return k.preconditioned(s.On("two-sided"), k.conjugate(false))
@@ -123,7 +123,7 @@ func specBNPAdam[T tensor.Float]() Spec[T] {
 		WhenNot: "Where bnp or bnp-momentum do: they need no second moments.",
 		Settings: append(append([]Setting{rate(0.001), bnpDecay(), twoSided(1)}, betas(0.9, 0.999, 1e-8)...),
 			bnpSettings()...),
-		MemoryFloats: 2, GradientsPerStep: 1, Invariances: Rest, Needs: Taps,
+		MemoryFloats: 2, GradientsPerStep: 1, Invariances: Rest, Needs: Taps, Cost: costBNP[T](12, 2),
 		New: func(env Env, s Settings) (Method[T], error) {
 			k := newBuilder[T](env, s)
 			return k.preconditioned(s.On("two-sided"), NewScaleByAdam[T](env, s["beta1"], s["beta2"], s["eps"], false))

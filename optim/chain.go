@@ -119,6 +119,7 @@ func newChain[T tensor.Float](env Env, fused bool, links ...Link[T]) *Chain[T] {
 			}
 		}
 	}
+	setFactors(env, links)
 	run := links
 	if fused {
 		run = fuse(links)
@@ -144,6 +145,34 @@ func newChain[T tensor.Float](env Env, fused bool, links ...Link[T]) *Chain[T] {
 		}
 	}
 	return c
+}
+
+// setFactors gives the rate factors of env to the Descend that ends links, and their reciprocals to a decay
+// between it and a link with moments: decay after the scaling is decoupled from the rate of the scaled update.
+func setFactors[T tensor.Float](env Env, links []Link[T]) {
+	n := len(links)
+	if env.RateFactors == nil || n == 0 {
+		return
+	}
+	if len(env.RateFactors) != env.Layout.Len() {
+		panic(tensor.ShapeError{Op: "optim: rate factors", A: tensor.ShapeOf(env.Layout.Len()), B: tensor.ShapeOf(len(env.RateFactors))})
+	}
+	descend, ok := links[n-1].(*Descend[T])
+	if !ok {
+		return
+	}
+	factors := make([]T, len(env.RateFactors))
+	for i, f := range env.RateFactors {
+		factors[i] = T(f)
+	}
+	descend.factors = factors
+	if n < 3 {
+		return
+	}
+	_, gathers := links[n-3].(*Accumulate[T])
+	if d, ok := links[n-2].(*Decay[T]); ok && !gathers && len(links[n-3].State()) > 0 {
+		d.undo = factors
+	}
 }
 
 // LimitSkips makes Step return a [NonFiniteError] after n steps skipped one after the other; 0, the

@@ -10,12 +10,13 @@ import (
 
 // Descend ends most chains:
 //
-//	p ← p − rate·u
+//	p ← p − rate·factor·u
 //
-// Cost: no memory. At rate 0 or a zero update the parameters keep their bits.
+// with the parameter's factor of [Env].RateFactors, 1 by default. Cost: no memory. At rate 0 or a zero update the parameters keep their bits.
 type Descend[T tensor.Float] struct {
-	rate *Hyper
-	r    T
+	rate    *Hyper
+	r       T
+	factors []T // of the rate, by parameter; nil: one
 }
 
 // NewDescend returns the link with the given learning rate.
@@ -39,8 +40,16 @@ func (d *Descend[T]) Begin(s *Stage[T]) {
 	}
 }
 
-// Apply subtracts rate·u from the parameters.
-func (d *Descend[T]) Apply(b *Block[T]) { simd.Axpy(b.P, -d.r, b.U) }
+// Apply subtracts rate·factor·u from the parameters.
+func (d *Descend[T]) Apply(b *Block[T]) { simd.Axpy(b.P, -d.rateOf(b.Param), b.U) }
+
+// rateOf returns the step's rate for a parameter of the layout.
+func (d *Descend[T]) rateOf(param int) T {
+	if d.factors == nil {
+		return d.r
+	}
+	return d.r * d.factors[param]
+}
 
 // ScaleByRate is the learning rate in the middle of a chain, u ← rate·u, for methods that accumulate
 // steps rather than directions (LARS). Such a chain ends with [Descend] at rate 1.
@@ -80,13 +89,15 @@ func (d *ScaleByRate[T]) Apply(b *Block[T]) { simd.Scale(b.U, b.U, d.r) }
 // it is decoupled (Loshchilov and Hutter, "Decoupled weight decay regularization", 2019), and since
 // [Descend] comes later it is multiplied by the learning rate: a step shrinks p by the factor
 // 1 − lr·λ, with lr the scheduled rate, as in PyTorch's AdamW. (The paper's algorithm multiplies λ by
-// the schedule's factor, not by the base rate: its λ is lr·λ here.)
+// the schedule's factor, not by the base rate: its λ is lr·λ here.) Decoupled decay does not take part in [Env].RateFactors:
+// a step shrinks every decayed parameter alike.
 //
 // Cost: no memory.
 type Decay[T tensor.Float] struct {
 	lambda *Hyper
 	on     []bool // by parameter
 	l      T
+	undo   []T // where set, divides by the factor of the rate that comes later
 }
 
 // NewDecay returns the link for the parameters whose kind decays says; nil is [DecayedKind].
@@ -123,17 +134,22 @@ func (d *Decay[T]) Begin(s *Stage[T]) { d.l = T(d.lambda.At(s.Progress)) }
 
 // Apply adds λp to the update of decayed parameters.
 func (d *Decay[T]) Apply(b *Block[T]) {
-	if d.on[b.Param] {
-		simd.Axpy(b.U, d.l, b.P)
+	if c := d.coefficient(b.Param); c != 0 {
+		simd.Axpy(b.U, c, b.P)
 	}
 }
 
 // coefficient returns λ for the parameter of block b: 0 where it is not decayed.
 func (d *Decay[T]) coefficient(param int) T {
-	if d == nil || !d.on[param] {
+	switch {
+	case d == nil || !d.on[param]:
 		return 0
+	case d.undo == nil:
+		return d.l
+	case d.undo[param] == 0:
+		return 0 // a parameter without rate does not move at all
 	}
-	return d.l
+	return d.l / d.undo[param]
 }
 
 // Do is a link that calls a function with the stage at its place in the chain: for looking, and for

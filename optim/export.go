@@ -35,8 +35,14 @@ func (b *Builder[T]) Decay() Link[T] { return b.k.decay() }
 // Descend returns the usual last link, with rate "lr".
 func (b *Builder[T]) Descend() Link[T] { return b.k.descend() }
 
+// First puts a link before the common ones: it sees every batch's own gradient, also where several are accumulated for an update.
+func (b *Builder[T]) First(l Link[T]) { b.k.before = append(b.k.before, l) }
+
 // Method returns the chain of the common links and own, in its wrappers.
 func (b *Builder[T]) Method(own ...Link[T]) (Method[T], error) { return b.k.method(own...) }
+
+// Links returns the links of the chain, in order.
+func (c *Chain[T]) Links() []Link[T] { return c.links }
 
 // Pool returns the workers of the step.
 func (s *Stage[T]) Pool() *tensor.Pool { return s.pool }

@@ -47,7 +47,11 @@ func (f *fusedMomentum[T]) Begin(s *Stage[T]) {
 	f.c = simd.MomentumCoef[T]{Mu: f.m, OneMinusDamp: f.fresh, LR: f.descend.r, Nesterov: f.nesterov}
 }
 
-func (f *fusedMomentum[T]) Apply(b *Block[T]) { simd.Momentum(b.P, b.U, b.Of(f.b), f.c) }
+func (f *fusedMomentum[T]) Apply(b *Block[T]) {
+	c := f.c
+	c.LR = f.descend.rateOf(b.Param)
+	simd.Momentum(b.P, b.U, b.Of(f.b), c)
+}
 
 // fusedAdam is ScaleByAdam, Decay and Descend in one loop.
 type fusedAdam[T tensor.Float] struct {
@@ -66,7 +70,8 @@ func (f *fusedAdam[T]) Begin(s *Stage[T]) {
 
 func (f *fusedAdam[T]) Apply(b *Block[T]) {
 	c := f.c
-	c.StepSize *= f.descend.r
-	c.Decay = f.descend.r * f.decay.coefficient(b.Param)
+	rate := f.descend.rateOf(b.Param)
+	c.StepSize *= rate
+	c.Decay = rate * f.decay.coefficient(b.Param)
 	simd.Adam(b.P, b.U, b.Of(f.m), b.Of(f.v), c)
 }

@@ -55,15 +55,28 @@ func (s Spec[T]) CostOn(l *nn.Layout, given Settings, batch int) Cost {
 // objective). Where the function does not, Step is an error that wraps [objective.ErrUnsupported].
 type Need uint8
 
-// Taps: the inputs of the affine layers ([objective.Tapped]), which every network gives.
-const Taps Need = 1 << iota
+const (
+	// Taps: the inputs of the affine layers ([objective.Tapped]), which every network gives.
+	Taps Need = 1 << iota
+	// Products: products with the Hessian or the Gauss–Newton matrix ([objective.Curvature]), which every network gives.
+	Products
+	// AllExamples: the layers of a multilayer perceptron ([objective.Layered]) on all training examples at once, in the same order at every
+	// step. A training loop gives them whatever batch was asked for.
+	AllExamples
+)
 
 // String lists the needs in words.
 func (n Need) String() string {
-	if n&Taps != 0 {
-		return "the inputs of a network's affine layers"
+	var words []string
+	for k, word := range []string{"the inputs of a network's affine layers", "products with the Hessian", "all training examples at once, and a multilayer perceptron"} {
+		if n&(1<<k) != 0 {
+			words = append(words, word)
+		}
 	}
-	return "nothing but gradients"
+	if words == nil {
+		return "nothing but gradients"
+	}
+	return strings.Join(words, ", ")
 }
 
 // Invariance is a set of exact properties that a method claims; the conformance tests hold it to
@@ -105,6 +118,20 @@ type Env struct {
 	// notation of [schedule.Parse]: {"lr": "warmup:0.1,cosine"}. The value used is the setting
 	// times the schedule's factor.
 	Schedules map[string]string
+	// Network describes the network and its training data to methods that train the layers apart; nil where the
+	// function is no network.
+	Network *Network
+	// RateFactors multiplies the learning rate of each parameter of the layout; nil: all one. [Descend] applies them, so they
+	// reach the chains that end with it, and no other method. They are fixed: no part of a method's state.
+	RateFactors []float64
+}
+
+// Network is what a method that trains the layers of a network apart must know before the first step.
+type Network struct {
+	Chain      []nn.ChainLayer // the layers of a multilayer perceptron
+	ChainError error           // why the model is none
+	Loss       string          // name of the loss at the output
+	Examples   int             // of the training data
 }
 
 // Setting describes one hyper-parameter.
