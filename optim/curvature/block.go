@@ -30,6 +30,7 @@ type Block struct {
 	Kind         Kind
 	Weight, Bias int    // indices in the layout; Bias -1 if there is none. A diagonal block has its parameter in Weight.
 	In, Out      int    // orders of the factors of a Kronecker block; In counts the 1 that stands for the bias
+	Positions    bool   // a convolution: an example has many rows
 	Reason       string // why it is held so
 }
 
@@ -44,7 +45,7 @@ func Register(l *nn.Layout, largest int) Registration {
 	taken := make([]bool, l.Len())
 	for i := range l.Len() {
 		p := l.At(i)
-		if p.Kind != nn.Weight || p.Shape.Rank() != 2 {
+		if p.Kind != nn.Weight || p.Shape.Rank() != 2 || p.Groups > 1 {
 			continue
 		}
 		b := Block{Name: strings.TrimSuffix(p.Name, ".weight"), Weight: i, Bias: -1, In: p.Shape.Dim(0), Out: p.Shape.Dim(1)}
@@ -55,6 +56,7 @@ func Register(l *nn.Layout, largest int) Registration {
 		if max(b.In, b.Out) > largest {
 			continue
 		}
+		b.Positions = p.FanOut > b.Out // every input enters several positions of an output
 		b.Reason = "affine layer without bias"
 		taken[i] = true
 		if b.Bias >= 0 {
@@ -70,6 +72,8 @@ func Register(l *nn.Layout, largest int) Registration {
 		p := l.At(i)
 		b := Block{Name: p.Name, Kind: Diagonal, Weight: i, Bias: -1, Reason: fmt.Sprintf("kind %v, no affine layer", p.Kind)}
 		switch {
+		case p.Kind == nn.Weight && p.Groups > 1:
+			b.Reason = fmt.Sprintf("a convolution in %d groups, each with an affine map of its own", p.Groups)
 		case p.Kind == nn.Weight && p.Shape.Rank() == 2:
 			b.Reason = fmt.Sprintf("a factor of order %d is larger than %d", max(p.Shape.Dim(0)+1, p.Shape.Dim(1)), largest)
 		case p.Kind == nn.Weight:

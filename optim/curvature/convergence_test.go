@@ -105,6 +105,10 @@ func TestFewerStepsThanMomentum(t *testing.T) {
 // Functions with taps that are not networks give the empirical signal.
 func TestFunctionsWithTapsAlone(t *testing.T) {
 	for _, s := range curvature.Table[float64]() {
+		_, inverses := s.Setting("inverse-every")
+		if _, momentum := s.Setting("momentum"); !inverses || !momentum {
+			continue
+		}
 		f, from := optimtest.NewTanhNet[float64](12, 8, 9, 3)
 		layout := optimtest.NetLayout(8, 9, 3)
 		m, err := s.Make(optim.Env{Layout: layout}, optim.Settings{"damping": 1e-3, "lr": 0.1, "statistics-every": 1, "inverse-every": 5})
@@ -133,6 +137,9 @@ func TestFunctionsWithTapsAlone(t *testing.T) {
 // A loss or gradient that is not finite changes neither parameters nor state.
 func TestSkipsWhatIsNotFinite(t *testing.T) {
 	for _, s := range curvature.Table[float64]() {
+		if s.Needs&optim.Products != 0 {
+			continue
+		}
 		net, from := optimtest.NewTanhNet[float64](12, 8, 9, 3)
 		layout := optimtest.NetLayout(8, 9, 3)
 		run := func(faults bool) []float64 {

@@ -22,6 +22,12 @@
 // where the loss is a sum over positions. Reduce: statistics of the mean of the inputs and the sum of the gradients over the
 // positions, exact where the positions are averaged before the loss, and cheaper.
 //
+// # How far to go
+//
+// [Step] is a fixed rate and momentum with a [Clip], for small batches, or rate and momentum (or one of them) from the exact quadratic model
+// of the batch, [Quadratic]. [LevenbergMarquardt] adapts and calibrates the damping, [Rejecting] takes back steps that raise the
+// loss. Settings that contradict each other are errors before the first step.
+//
 // # What fails
 //
 // A model without an affine layer is an error of the constructor, a function without taps one of the first step that
@@ -29,5 +35,6 @@
 // Statistics that are not finite are left out and factorisations that fail leave the last one in place; both are
 // counted in the report. A preconditioned gradient that is not finite skips the step.
 //
-// A weight matrix that never has a tap (grouped convolutions) keeps its plain gradient.
+// Grouped convolutions have no tap and are held by a diagonal. Embedding tables too: no layer of package nn looks rows up, so that
+// there is no tap with the frequencies which a diagonal A would be made of.
 package curvature

@@ -15,31 +15,34 @@ import (
 type Options struct {
 	Form            Form
 	Signal          objective.Signal
+	Step            Step         // how far to go
 	Damping         *optim.Hyper // λ
-	Rate            *optim.Hyper // the learning rate of the chain, which the clip looks at
-	Clip            float64      // κ: lr²·⟨U, ∇⟩ is at most that; 0: off
+	Multiplier      float64      // of λ in the preconditioner alone; the quadratic model has λ itself
 	Decay           float64      // ρ of the averages
 	BurnIn          int          // first updates: statistics in each, all with the same weight
 	StatisticsEvery int          // T₁, updates
 	InverseEvery    int          // T₂, updates
 	Reduce          bool         // layers with several rows an example: statistics of their mean and sum
 	PerExample      bool         // EKFAC: squares of the examples' gradients; off: of the batch's
+	ExactDiagonal   bool         // diagonal blocks: squares of the examples' gradients; off: of the batch's
 	Largest         int          // order of a factor above which a layer is diagonal
-	Key             tensor.Key   // of the curvature signal
+	Key             tensor.Key   // of the curvature signal and of the sketches
+	LowRank         LowRank      // what Truncated factors are replaced by
 }
 
 // Defaults returns the options in force when none is given, for a learning rate and a damping.
 func Defaults(form Form, rate, damping *optim.Hyper) Options {
-	return Options{Form: form, Rate: rate, Damping: damping, Signal: objective.Propagated, Clip: 1e-3, Decay: 0.95, BurnIn: 10,
-		StatisticsEvery: 10, InverseEvery: 50, PerExample: true, Largest: 4096, Key: tensor.KeyOf(0).Named("curvature")}
+	return Options{Form: form, Step: FixedStep{Rate: rate, Clip: KLClip(1e-3)}, Damping: damping, Multiplier: 1,
+		Signal: objective.Propagated, Decay: 0.95, BurnIn: 10,
+		StatisticsEvery: 10, InverseEvery: 50, PerExample: true, Largest: 4096, Key: tensor.KeyOf(0).Named("curvature"),
+		LowRank: DefaultLowRank()}
 }
 
 // Preconditioner is the link that multiplies the gradient by the inverse of a block-diagonal approximation of the
 // Gauss–Newton matrix, with a Kronecker product for every affine layer:
 //
 //	U_l = (A_l ⊗ G_l + λI)⁻¹ ∇W_l        in the form that Options.Form says
-//	ν = min(1, √(κ/(lr²·Σ_l ⟨U_l, ∇W_l⟩)))
-//	u ← ν U
+//	u ← ν U                              with ν of the step's [Clip]
 //
 // A batch whose statistics are not finite leaves the layer's as they are, and a factorisation that fails leaves the last
 // good one; both are counted in the state ("refused", "failed") and in the report.
@@ -47,7 +50,7 @@ func Defaults(form Form, rate, damping *optim.Hyper) Options {
 // Papers: Martens and Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", 2015; Grosse and
 // Martens, "A Kronecker-factored approximate Fisher matrix for convolution layers", 2016; George et al., "Fast
 // approximate natural gradient descent in a Kronecker-factored eigenbasis", 2018; Eschenhagen et al., 2023 (expand and
-// reduce). The clip is that of Ba, Grosse and Martens, 2017.
+// reduce).
 //
 // Cost, for a layer with n inputs and m outputs: 2(n² + m²) numbers (EKFAC: nm more); in an update 2mn(m+n) flops, twice that in
 // the eigenbasis; every T₁ updates a forward pass, the input half of a backward pass, and 2N(n²+m²) flops; every T₂ updates
@@ -66,6 +69,11 @@ type Preconditioner[T tensor.Float] struct {
 	refused   int64   // statistics left out: not finite
 	failed    int64   // factorisations that failed
 	factor    float64 // on λ, moved by an adaptive damping
+	stale     int64   // 1: the next update inverts, whatever the period
+	frozen    bool    // a calibration repeats the first update: statistics stay
+	reuse     bool    // the next update has its statistics already
+	gradient  []T     // of the update, kept for a [Quadratic]; else nil
+	window    window
 	empirical func(objective.Tap[T])
 	tap       func(int, objective.Tap[T])
 }
@@ -80,7 +88,7 @@ func NewPreconditioner[T tensor.Float](env optim.Env, o Options) (*Preconditione
 			k.rest = append(k.rest, &diagonal[T]{name: b.Name, at: p.Offset, d: make([]T, p.Shape.Size())})
 			continue
 		}
-		x := newBlock[T](b, placeOf(env.Layout, b), o.Form)
+		x := newBlock[T](b, placeOf(env.Layout, b), o)
 		k.blocks = append(k.blocks, x)
 		k.of[b.Weight] = x
 	}
@@ -97,10 +105,13 @@ func NewPreconditioner[T tensor.Float](env optim.Env, o Options) (*Preconditione
 	return k, nil
 }
 
-// Name returns "kfac" or "ekfac".
+// Name returns "kfac", "ekfac", or what the low-rank form is called, such as "rs-kfac".
 func (k *Preconditioner[T]) Name() string {
-	if k.o.Form == Eigenbasis {
+	switch k.o.Form {
+	case Eigenbasis:
 		return "ekfac"
+	case Truncated:
+		return k.o.LowRank.name()
 	}
 	return "kfac"
 }
@@ -114,7 +125,8 @@ func (k *Preconditioner[T]) Blocks() Registration { return k.listed }
 // State returns the averages, what was made of them, and the counters.
 func (k *Preconditioner[T]) State() optim.State[T] {
 	s := optim.State[T]{{Name: "updates", Int: &k.updates}, {Name: "observed", Int: &k.observed},
-		{Name: "refused", Int: &k.refused}, {Name: "failed", Int: &k.failed}, {Name: "damping-factor", Float: &k.factor}}
+		{Name: "refused", Int: &k.refused}, {Name: "failed", Int: &k.failed}, {Name: "damping-factor", Float: &k.factor},
+		{Name: "stale", Int: &k.stale}, {Name: "window", Int: &k.window.batches}, {Name: "window-examples", Int: &k.window.examples}}
 	for _, b := range k.blocks {
 		s = append(s, b.state()...)
 	}
@@ -124,61 +136,73 @@ func (k *Preconditioner[T]) State() optim.State[T] {
 	return s
 }
 
+// damping returns λ.
+func (k *Preconditioner[T]) damping(p objective.Progress) float64 {
+	return k.o.Damping.At(p) * k.factor
+}
+
+// scaleDamping multiplies λ, within bounds.
+func (k *Preconditioner[T]) scaleDamping(by float64, p objective.Progress, least, most float64) {
+	base := k.o.Damping.At(p)
+	k.factor = min(max(k.factor*by, least/base), most/base)
+}
+
+// statisticsDue reports whether update t takes statistics, and returns the decay of the averages.
+func (k *Preconditioner[T]) statisticsDue(t int64) (bool, float64) {
+	if t <= int64(k.o.BurnIn) {
+		return true, 1
+	}
+	return (t-1)%int64(k.o.StatisticsEvery) == 0, k.o.Decay
+}
+
 // Transform updates statistics and inverses if they are due and preconditions the update.
 func (k *Preconditioner[T]) Transform(ctx context.Context, s *optim.Stage[T]) (optim.Verdict, error) {
 	mark := k.ws.Mark()
 	defer k.ws.Release(mark)
 	t := k.updates + 1
-	lambda := k.o.Damping.At(s.Progress) * k.factor
-	decay := k.o.Decay
-	if t <= int64(k.o.BurnIn) {
-		decay = 1
-	}
-	if t <= int64(k.o.BurnIn) || (t-1)%int64(k.o.StatisticsEvery) == 0 {
+	log := k.damping(s.Progress)
+	lambda := log * k.o.Multiplier
+	due, decay := k.statisticsDue(t)
+	again := k.frozen || k.reuse
+	k.reuse = false
+	k.window.batches = 0 // a window ends here
+	if due && !again && !k.window.on {
 		if err := k.observe(ctx, s.Objective, decay); err != nil {
 			return optim.Skip, err
 		}
 	}
-	if t <= 3 || t == int64(k.o.BurnIn) || (t-1)%int64(k.o.InverseEvery) == 0 {
+	if t <= 3 || t == int64(k.o.BurnIn) || (t-1)%int64(k.o.InverseEvery) == 0 || again || k.stale != 0 {
 		for _, b := range k.blocks {
 			if !b.invert(k.ws, lambda) {
 				k.failed++
 			}
 		}
+		k.stale = 0
 	}
 	k.updates = t
+	copy(k.gradient, s.Update)
 	inner := 0.0
 	for _, b := range k.blocks {
 		inner += b.apply(k.ws, s.Update, lambda)
 	}
 	for _, p := range k.rest {
-		inner += p.apply(k.ws, s.Update, s.Progress.Batch, decay, lambda)
+		if !k.o.ExactDiagonal && !again {
+			p.add(k.ws, s.Update, s.Progress.Batch, decay)
+		}
+		inner += p.apply(k.ws, s.Update, lambda)
 	}
 	if math.IsNaN(inner) || math.IsInf(inner, 0) {
 		return optim.Skip, nil
 	}
-	nu := k.clip(inner, s.Progress)
-	if nu < 1 {
-		u := tensor.FromSlice(s.Update, len(s.Update))
-		tensor.Scale(k.ws, u, u, T(nu))
-	}
 	s.Changed()
-	s.Log("damping", lambda)
-	s.Log("kl-clip", nu)
+	k.bound(s, inner)
+	s.Changed()
+	s.Log("damping", log)
 	if k.refused+k.failed > 0 {
 		s.Log("refused-statistics", float64(k.refused))
 		s.Log("failed-inverses", float64(k.failed))
 	}
 	return optim.Continue, nil
-}
-
-// clip returns ν.
-func (k *Preconditioner[T]) clip(inner float64, p objective.Progress) float64 {
-	lr := k.o.Rate.At(p)
-	if size := lr * lr * inner; k.o.Clip > 0 && size > k.o.Clip {
-		return math.Sqrt(k.o.Clip / size)
-	}
-	return 1
 }
 
 // observe takes up the statistics of the batch. A function with taps but without a predictive distribution gives the
@@ -200,6 +224,24 @@ func (k *Preconditioner[T]) observe(ctx context.Context, f *objective.Objective[
 	k.observed++
 	for _, b := range k.blocks {
 		if !b.commit(k.ws, decay) {
+			k.refused++
+		}
+	}
+	if k.o.ExactDiagonal && k.rest != nil {
+		return k.observeDiagonals(f, decay)
+	}
+	return nil
+}
+
+// observeDiagonals takes up the mean squares of the examples' gradients.
+func (k *Preconditioner[T]) observeDiagonals(f *objective.Objective[T], decay float64) error {
+	squares := k.ws.Slice(len(f.Params()))
+	if _, err := f.SquaredGradients(squares); err != nil {
+		return fmt.Errorf("curvature: exact diagonals of %s and others: %w\nhint: set exact-diagonal to 0", k.rest[0].name, err)
+	}
+	examples := max(1, f.Progress().Batch)
+	for _, p := range k.rest {
+		if !p.addSquares(k.ws, squares, 1/float64(examples), decay) {
 			k.refused++
 		}
 	}

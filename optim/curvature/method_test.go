@@ -118,7 +118,13 @@ var variants = []struct {
 	{"kfac", "2c2d", optim.Settings{"reduce": 1, "largest-factor": 400}},
 	{"kfac", "resnet20", optim.Settings{"inverse-every": 10, "largest-factor": 20}},
 	{"kfac", "mlp:7,5", optim.Settings{"adaptive-damping": 1, "damping-every": 2, "ema": 0.5}},
+	{"kfac", "mlp:7,5", optim.Settings{"regime": 1, "adaptive-damping": 1, "damping-every": 2, "calibrate-damping": 1, "rejection-factor": 2}},
+	{"kfac", "2c2d", optim.Settings{"regime": 2, "exact-damping": 1, "largest-factor": 400}},
+	{"kfac", "mlp:7,5", optim.Settings{"regime": 3, "rejection-factor": 3, "damping": 1e-4, "ema": 0.5}},
+	{"kfac", "mlp:7,5", optim.Settings{"layer-clip": 0.07, "accumulate": 3}},
+	{"kfac", "mlp:7,5", optim.Settings{"norm-clip": 0.1, "accumulate": 2, "signal": 1}},
 	{"ekfac", "mlp:7,5", nil},
+	{"ekfac", "mlp:7,5", optim.Settings{"regime": 1, "calibrate-damping": 1}},
 	{"ekfac", "mlp:7,5", optim.Settings{"per-example": 0, "signal": 3}},
 }
 
@@ -148,6 +154,9 @@ func TestResumesAndAnyNumberOfWorkers(t *testing.T) {
 			total = 9
 		}
 		schedules := map[string]string{"damping": "linear", "lr": "cosine"}
+		if r := v.settings["regime"]; r == 1 || r == 2 {
+			delete(schedules, "lr") // the model decides it
+		}
 		whole := begin[float32](t, v.method, v.model, inputOf(v.model), with(v.settings), schedules, 1)
 		whole.steps(t, total)
 		want := whole.snapshot()

@@ -8,21 +8,26 @@ import (
 
 // Table returns the methods of this package.
 func Table[T tensor.Float]() []optim.Spec[T] {
-	table := []optim.Spec[T]{specKFAC[T](), specEKFAC[T]()}
+	table := append([]optim.Spec[T]{specKFAC[T](), specEKFAC[T]()}, lowRankSpecs[T]()...)
+	table = append(table, relatives[T]()...)
 	for i := range table {
+		table[i] = checked(table[i])
 		table[i].Settings = append(table[i].Settings, optim.CommonSettings()...)
 	}
 	return table
 }
 
-// settings are those of the preconditioner, with the learning rate and the damping that are a method's defaults.
+// settings are those of the preconditioner and its step, with the learning rate, the damping and the KL clip that are a method's defaults.
 func settings(lr, damping, clip float64) []optim.Setting {
 	d := Defaults(Factored, nil, nil)
 	return []optim.Setting{
 		optim.RateSetting(lr),
 		{Name: "momentum", Default: 0.9, Min: 0, Max: 1, OpenMax: true, Schedulable: true, Doc: "μ, the part of the accumulated update that is kept"},
+		{Name: "regime", Min: 0, Max: 3, Integer: true, Doc: "how far to go: 0 lr and momentum with a clip; 1 both from the exact quadratic model of the batch (lr, momentum and kl-clip then have no say); 2 lr from the model, momentum as given; 3 momentum from the model, lr as given; 1 to 3 are for batches of thousands"},
 		{Name: "damping", Default: damping, Min: 0, OpenMin: true, Max: 1e9, Log: true, Schedulable: true, Doc: "λ, added to the curvature; scales with the loss; large λ gives the gradient divided by λ"},
-		{Name: "kl-clip", Default: clip, Min: 0, Max: 1e9, Log: true, Doc: "κ, shrinks the update so that lr²⟨U, g⟩, twice the change that the quadratic model ascribes to the curvature, is at most that; while it is active lr drops out and √κ is the step; 0: off"},
+		{Name: "kl-clip", Default: clip, Min: 0, Max: 1e9, Log: true, Doc: "κ, shrinks the update so that lr²⟨U, g⟩, twice the change that the quadratic model ascribes to the curvature, is at most that; while it is active lr drops out and √κ is the step; 0: off; the default gives way to another clip and to regimes 1 to 3"},
+		{Name: "norm-clip", Min: 0, Max: 1e9, Log: true, Doc: "shrinks the update so that the step lr‖U‖ is at most that long; 0: off"},
+		{Name: "layer-clip", Min: 0, Max: 1e9, Log: true, Doc: "shrinks each layer's update to at most this root mean square, before lr; 0: off"},
 		optim.DecaySetting(0, "decoupled: the step is lengthened by lr·wd·p"),
 		{Name: "statistics-every", Default: float64(d.StatisticsEvery), Min: 1, Max: 1e6, Integer: true, Doc: "T₁, updates from one batch of statistics to the next"},
 		{Name: "inverse-every", Default: float64(d.InverseEvery), Min: 1, Max: 1e6, Integer: true, Doc: "T₂, updates from one inversion to the next; the first three and the end of the burn-in have their own"},
@@ -30,9 +35,16 @@ func settings(lr, damping, clip float64) []optim.Setting {
 		{Name: "burn-in", Default: float64(d.BurnIn), Min: 0, Max: 1e6, Integer: true, Doc: "first updates, with statistics in each and equal weights"},
 		{Name: "signal", Default: float64(d.Signal), Min: 0, Max: 3, Integer: true, Doc: "of the curvature: 0 propagated signs, 1 sampled targets, 2 exact (a backward pass an output), 3 empirical (the training targets)"},
 		{Name: "reduce", Min: 0, Max: 1, Switch: true, Doc: "convolutions: statistics of the mean input and summed gradient over the positions, not of every position"},
+		{Name: "exact-diagonal", Min: 0, Max: 1, Switch: true, Doc: "parameters without a block: mean squares of the examples' gradients, at statistics only, a gradient for each example; off: the number of examples times the squares of the batch's"},
+		{Name: "precon-damping", Default: 1, Min: 0, OpenMin: true, Max: 1e12, Log: true, Doc: "multiplies λ in the preconditioner, not in the quadratic model"},
 		{Name: "adaptive-damping", Min: 0, Max: 1, Switch: true, Doc: "moves λ by how well the quadratic model predicts the change of the loss (Levenberg–Marquardt); takes effect at the next inversion"},
 		{Name: "damping-every", Default: 5, Min: 1, Max: 1e6, Integer: true, Doc: "updates from one adaptation of λ to the next"},
 		{Name: "damping-decay", Default: 0.95, Min: 0, OpenMin: true, Max: 1, OpenMax: true, Doc: "ω, λ moves by at most this factor an update"},
+		{Name: "min-damping", Default: leastDamping, Min: 0, OpenMin: true, Max: 1e9, Log: true, Doc: "least λ that an adaptation or calibration goes to"},
+		{Name: "max-damping", Default: mostDamping, Min: 0, OpenMin: true, Max: 1e12, Log: true, Doc: "largest λ that an adaptation, calibration or rejection goes to"},
+		{Name: "damping-in-model", Min: 0, Max: 1, Switch: true, Doc: "the change that the model predicts contains the damping term ½λ‖δ‖²"},
+		{Name: "calibrate-damping", Min: 0, Max: 1, Switch: true, Doc: "finds the first λ by trying the first step again and again, and taking it back, until λ stops"},
+		{Name: "rejection-factor", Min: 0, Max: 1e6, Doc: "takes back a step that raises the loss of its batch, and multiplies λ by that, more than 1; 0: off"},
 		{Name: "largest-factor", Default: float64(d.Largest), Min: 1, Max: 1e6, Integer: true, Doc: "a layer with more inputs or outputs than that is held by a diagonal"},
 	}
 }
@@ -49,7 +61,7 @@ func specKFAC[T tensor.Float]() optim.Spec[T] {
 		WhenNot: "Very wide layers: memory and time grow with the squares and cubes of the widths. Batches of a few examples. The damping must be tuned; too small, with old statistics, it diverges unless kl-clip holds it.",
 		Settings: append(settings(0.1, 0.1, 1e-3),
 			optim.Setting{Name: "exact-damping", Min: 0, Max: 1, Switch: true, Doc: "inverts A⊗G + λI itself, in the basis of eigenvectors: damps less at the same λ, and costs more"}),
-		MemoryFloats: 5, GradientsPerStep: 1, Invariances: optim.Rest, Needs: optim.Taps,
+		MemoryFloats: 5, GradientsPerStep: 1, Invariances: optim.Rest, Needs: optim.Taps, Cost: costKFAC,
 		New: func(env optim.Env, s optim.Settings) (optim.Method[T], error) {
 			form := Factored
 			if s.On("exact-damping") {
@@ -70,28 +82,79 @@ func specEKFAC[T tensor.Float]() optim.Spec[T] {
 		WhenNot: "Convolutions with many positions: the moments cost a product for every example. Not better than kfac everywhere, at equal λ: it damps less.",
 		Settings: append(settings(0.1, 0.3, 3e-4),
 			optim.Setting{Name: "per-example", Default: 1, Min: 0, Max: 1, Switch: true, Doc: "second moments of each example's gradient; off: the number of examples times those of the batch's, cheaper and noisier"}),
-		MemoryFloats: 6, GradientsPerStep: 1, Invariances: optim.Rest, Needs: optim.Taps,
+		MemoryFloats: 6, GradientsPerStep: 1, Invariances: optim.Rest, Needs: optim.Taps, Cost: costEKFAC,
 		New: func(env optim.Env, s optim.Settings) (optim.Method[T], error) { return build[T](env, s, Eigenbasis) },
 	}
 }
 
-// build makes the chain: the links common to all methods, the preconditioner with its clip, momentum, decoupled decay,
-// learning rate, average.
+// build makes a method of this package with the preconditioner of one form.
 func build[T tensor.Float](env optim.Env, s optim.Settings, form Form) (optim.Method[T], error) {
 	b := optim.NewBuilder[T](env, s)
-	rate := b.Hyper("lr") // one for the clip and the step
-	o := Defaults(form, rate, b.Hyper("damping"))
-	o.Clip, o.Decay, o.BurnIn = s["kl-clip"], s["statistics-decay"], int(s["burn-in"])
-	o.StatisticsEvery, o.InverseEvery = int(s["statistics-every"]), int(s["inverse-every"])
-	o.Signal, o.Reduce, o.Largest = objective.Signal(s["signal"]), s.On("reduce"), int(s["largest-factor"])
-	o.PerExample = s.On("per-example")
-	k, err := NewPreconditioner[T](env, o)
+	k, err := NewPreconditioner[T](env, options(b, s, form))
 	if err != nil {
 		return nil, err
 	}
-	m, err := b.Method(k, optim.NewMomentum[T](env, b.Hyper("momentum"), 0, false), b.Decay(), optim.NewDescend[T](rate))
-	if err != nil || !s.On("adaptive-damping") {
-		return m, err
+	return assemble(env, b, s, k)
+}
+
+// options reads the settings of [settings].
+func options[T tensor.Float](b *optim.Builder[T], s optim.Settings, form Form) Options {
+	o := Defaults(form, nil, b.Hyper("damping"))
+	o.Step = stepOf(b, s)
+	o.Decay, o.BurnIn = s["statistics-decay"], int(s["burn-in"])
+	o.StatisticsEvery, o.InverseEvery = int(s["statistics-every"]), int(s["inverse-every"])
+	o.Signal, o.Reduce, o.Largest = objective.Signal(s["signal"]), s.On("reduce"), int(s["largest-factor"])
+	o.PerExample, o.ExactDiagonal, o.Multiplier = s.On("per-example"), s.On("exact-diagonal"), s["precon-damping"]
+	return o
+}
+
+// stepOf reads how far to go. Settings that contradict each other were refused by [contradictions].
+func stepOf[T tensor.Float](b *optim.Builder[T], s optim.Settings) Step {
+	switch s["regime"] {
+	case 1:
+		return ModelStep{}
+	case 2:
+		return ModelRate{b.Hyper("momentum")}
+	case 3:
+		return ModelMomentum{b.Hyper("lr")}
 	}
-	return NewLevenbergMarquardt(env, m, k, int(s["damping-every"]), s["damping-decay"]), nil
+	f := FixedStep{Rate: b.Hyper("lr"), Momentum: b.Hyper("momentum")}
+	switch {
+	case s["norm-clip"] > 0:
+		f.Clip = NormClip(s["norm-clip"])
+	case s["layer-clip"] > 0:
+		f.Clip = LayerClip(s["layer-clip"])
+	case s["kl-clip"] > 0:
+		f.Clip = KLClip(s["kl-clip"])
+	}
+	return f
+}
+
+// assemble makes the chain around a preconditioner: the links common to all methods, the preconditioner with its clip, then momentum, decoupled decay
+// and learning rate, or the step from the quadratic model; the average; rejection; the adaptive damping.
+func assemble[T tensor.Float](env optim.Env, b *optim.Builder[T], s optim.Settings, k *Preconditioner[T]) (optim.Method[T], error) {
+	if s["accumulate"] > 1 {
+		b.First(newWatch(k))
+	}
+	var m optim.Method[T]
+	var err error
+	if f, ok := k.o.Step.(FixedStep); ok {
+		m, err = b.Method(k, optim.NewMomentum[T](env, f.Momentum, 0, false), b.Decay(), optim.NewDescend[T](f.Rate))
+	} else {
+		m, err = b.Method(k, NewQuadratic(env, k), optim.NewDescend[T](optim.Fixed("rate", 1)))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if x := s["rejection-factor"]; x > 0 {
+		m = NewRejecting(env, m, k, x, s["max-damping"])
+	}
+	if s.On("adaptive-damping") || s.On("calibrate-damping") {
+		a := Adaptation{Omega: s["damping-decay"], Least: s["min-damping"], Most: s["max-damping"], Include: s.On("damping-in-model"), Calibrate: s.On("calibrate-damping")}
+		if s.On("adaptive-damping") {
+			a.Every = int(s["damping-every"])
+		}
+		m = NewLevenbergMarquardt(env, m, k, a)
+	}
+	return m, nil
 }
