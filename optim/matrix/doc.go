@@ -1,7 +1,8 @@
 // Package matrix has the methods that treat a weight as a matrix, not as a list of numbers: [Muon], which
 // replaces the update by the orthogonal matrix nearest to it, [SOAP], which runs Adam in the eigenbasis of
-// the gradient's second moments over rows and over columns, and [Shampoo], which multiplies the gradient by
-// inverse roots of these moments.
+// the gradient's second moments over rows and over columns, [SPlus], which takes the sign there, [Shampoo], which multiplies
+// the gradient by inverse roots of these moments, with CASPR, which adds the roots of both sides up, and [Kron] (PSGD-Kron), which
+// fits triangular factors that whiten it.
 //
 // # What is a matrix
 //

@@ -3,6 +3,7 @@ package matrix
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/descent-ml/descent/internal/simd"
 	"github.com/descent-ml/descent/nn"
@@ -12,11 +13,22 @@ import (
 
 // Table returns the catalogue of this package's methods.
 func Table[T tensor.Float]() []optim.Spec[T] {
-	table := []optim.Spec[T]{specMuon[T](), specNorMuon[T](), specSOAP[T](), specShampoo[T]()}
+	table := []optim.Spec[T]{specMuon[T](), specNorMuon[T](), specSOAP[T](), specShampoo[T](), specCASPR[T](), specKron[T](), specSPlus[T]()}
 	for i := range table {
-		table[i].Settings = append(table[i].Settings, optim.CommonSettings()...)
+		table[i].Settings = withCommon(table[i].Settings)
+		table[i].Cost = kept(table[i].Cost)
 	}
 	return table
+}
+
+// withCommon appends the settings that all methods have, save those that a method has a default of its own for.
+func withCommon(own []optim.Setting) []optim.Setting {
+	for _, c := range optim.CommonSettings() {
+		if !slices.ContainsFunc(own, func(s optim.Setting) bool { return s.Name == c.Name }) {
+			own = append(own, c)
+		}
+	}
+	return own
 }
 
 // isMatrix reports whether a parameter is treated as a matrix: see the package text.

@@ -26,7 +26,8 @@ import (
 //
 // Papers: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; Liu et al., "Muon is
 // scalable for LLM training", 2025, arXiv:2502.16982 (Moonlight's scale); Li et al., "NorMuon: making Muon more
-// efficient and scalable", 2025, arXiv:2510.05491. Deviations: U is divided by its norm, with nothing added, and a U of zero
+// efficient and scalable", 2025, arXiv:2510.05491; coefficients of their own for each step: Amsel et al., "The Polar Express",
+// 2025, arXiv:2505.16932. Deviations: U is divided by its norm, with nothing added, and a U of zero
 // gives zero; weights are [in, out], so that the papers' √max(1, rows/columns) is √max(1, out/in); Nesterov
 // also for NorMuon, as in programs, not the paper.
 //
@@ -62,7 +63,8 @@ type MuonOptions struct {
 	Momentum  float64 // μ
 	Nesterov  bool
 	Scaling   Scaling
-	Steps     int     // of the steep quintic
+	Steps     int     // of the steep quintic, or of the minimax ones
+	Minimax   bool    // each step has its own coefficients, the best for singular values from 10⁻³ on
 	Polish    int     // further steps of the convergent one
 	Output    bool    // the last matrix is orthogonalised too
 	Beta2     float64 // of NorMuon
@@ -84,14 +86,21 @@ func NewMuon[T tensor.Float](env optim.Env, o MuonOptions) *Muon[T] {
 			m.n[i] = make([]T, s.Cols())
 		}
 	}
-	for range o.Steps {
-		m.steps = append(m.steps, linalg.SteepQuintic())
+	if o.Minimax {
+		m.steps = minimaxSteps(minimaxLower, o.Steps)
+	} else {
+		for range o.Steps {
+			m.steps = append(m.steps, linalg.SteepQuintic())
+		}
 	}
 	for range o.Polish {
 		m.steps = append(m.steps, linalg.ConvergentQuintic())
 	}
 	return m
 }
+
+// minimaxLower is the smallest singular value, in parts of the norm, that the minimax steps are made for.
+const minimaxLower = 1e-3
 
 // Name returns "muon".
 func (*Muon[T]) Name() string { return "muon" }
@@ -163,21 +172,17 @@ func (m *Muon[T]) scale(o tensor.Tensor[T], n []T) {
 	}
 }
 
-// muonRates gives what is not a matrix its own learning rate, as a part of lr.
-func muonRates[T tensor.Float](env optim.Env, s optim.Settings, scaling Scaling) *rates[T] {
-	factor := 1.0
-	switch lr := s["lr"]; {
-	case s["adam-lr"] > 0 && lr > 0:
-		factor = s["adam-lr"] / lr
-	case scaling == Spectral:
-		factor = adamPart
+// otherRates gives what is not a matrix its own learning rate: adam-lr, or where that is 0 the given part of lr.
+func otherRates[T tensor.Float](env optim.Env, s optim.Settings, output bool, part float64) *rates[T] {
+	if lr := s["lr"]; s["adam-lr"] > 0 && lr > 0 {
+		part = s["adam-lr"] / lr
 	}
 	r := &rates[T]{}
-	for _, is := range matrices(env.Layout, s.On("output-layer")) {
+	for _, is := range matrices(env.Layout, output) {
 		if is {
 			r.factor = append(r.factor, 1)
 		} else {
-			r.factor = append(r.factor, T(factor))
+			r.factor = append(r.factor, T(part))
 		}
 	}
 	return r
@@ -191,6 +196,7 @@ func muonSettings(own ...optim.Setting) []optim.Setting {
 		optim.Setting{Name: "momentum", Default: 0.95, Min: 0, Max: 1, OpenMax: true, Doc: "μ, the part of the accumulated gradient that is kept"},
 		optim.Setting{Name: "nesterov", Default: 1, Min: 0, Max: 1, Switch: true, Doc: "orthogonalises the gradient and the momentum mixed, not the momentum alone"},
 		optim.Setting{Name: "steps", Default: 5, Min: 1, Max: 50, Integer: true, Doc: "Newton–Schulz steps with Muon's coefficients"},
+		optim.Setting{Name: "minimax", Min: 0, Max: 1, Switch: true, Doc: "gives each step the coefficients that are best for it (Polar Express), not the same to all"},
 		optim.Setting{Name: "polish", Min: 0, Max: 50, Integer: true, Doc: "further steps with coefficients that converge to 1, where 0.7 to 1.2 is not near enough"},
 		optim.Setting{Name: "output-layer", Min: 0, Max: 1, Switch: true, Doc: "orthogonalises the last matrix too, instead of leaving it to Adam"},
 		optim.Setting{Name: "adam-beta1", Default: 0.9, Min: 0, Max: 1, OpenMax: true, Doc: "β₁ of what is not a matrix"},
@@ -204,7 +210,7 @@ func adamRate(how string) optim.Setting {
 }
 
 func muonOptions(s optim.Settings, scaling Scaling) MuonOptions {
-	return MuonOptions{Momentum: s["momentum"], Nesterov: s.On("nesterov"), Scaling: scaling, Steps: int(s["steps"]), Polish: int(s["polish"]),
+	return MuonOptions{Momentum: s["momentum"], Nesterov: s.On("nesterov"), Scaling: scaling, Steps: int(s["steps"]), Minimax: s.On("minimax"), Polish: int(s["polish"]),
 		Output: s.On("output-layer"), Beta2: s["beta2"], AdamBeta1: s["adam-beta1"], AdamBeta2: s["adam-beta2"], Eps: s["eps"]}
 }
 
@@ -221,14 +227,14 @@ func specMuon[T tensor.Float]() optim.Spec[T] {
 			optim.DecaySetting(0, "decoupled: a step multiplies the weights by 1 − lr·λ (of adam-lr where that rules)"),
 			{Name: "moonlight", Min: 0, Max: 1, Switch: true, Doc: "scales by 0.2 √max(in, out): learning rates and decay of AdamW can be used, 0.001 for lr"}},
 			muonSettings()...),
-		MemoryFloats: 2, GradientsPerStep: 1, Invariances: optim.GradientScale | optim.LayerScale | optim.Rest,
+		MemoryFloats: 2, GradientsPerStep: 1, Invariances: optim.GradientScale | optim.LayerScale | optim.Rest, Cost: costMuon(false),
 		New: func(env optim.Env, s optim.Settings) (optim.Method[T], error) {
-			scaling := Spectral
+			scaling, part := Spectral, adamPart
 			if s.On("moonlight") {
-				scaling = Moonlight
+				scaling, part = Moonlight, 1
 			}
 			k := optim.NewBuilder[T](env, s)
-			return k.Method(NewMuon[T](env, muonOptions(s, scaling)), k.Decay(), muonRates[T](env, s, scaling), k.Descend())
+			return k.Method(NewMuon[T](env, muonOptions(s, scaling)), k.Decay(), otherRates[T](env, s, s.On("output-layer"), part), k.Descend())
 		},
 	}
 }
@@ -245,10 +251,10 @@ func specNorMuon[T tensor.Float]() optim.Spec[T] {
 			optim.DecaySetting(0, "decoupled: a step multiplies the weights by 1 − lr·λ"),
 			{Name: "beta2", Default: 0.95, Min: 0, Max: 1, OpenMax: true, Doc: "β₂, decay of the output units' mean squares"}},
 			muonSettings()...),
-		MemoryFloats: 2, GradientsPerStep: 1, Invariances: optim.GradientScale | optim.LayerScale | optim.Rest,
+		MemoryFloats: 2, GradientsPerStep: 1, Invariances: optim.GradientScale | optim.LayerScale | optim.Rest, Cost: costMuon(true),
 		New: func(env optim.Env, s optim.Settings) (optim.Method[T], error) {
 			k := optim.NewBuilder[T](env, s)
-			return k.Method(NewMuon[T](env, muonOptions(s, Neurons)), k.Decay(), muonRates[T](env, s, Neurons), k.Descend())
+			return k.Method(NewMuon[T](env, muonOptions(s, Neurons)), k.Decay(), otherRates[T](env, s, s.On("output-layer"), 1), k.Descend())
 		},
 	}
 }

@@ -21,8 +21,11 @@ import (
 //	u ← P ‖N‖/‖P‖
 //
 // N, the step that P is grafted to, is M̂ itself or Adam's; without grafting u = P. Matrices with a side longer than the block
-// size are cut into blocks of even size, each a matrix of its own. The roots are renewed every f-th step, and in steps
-// 1, 2, 4, … below f, when they would be stale soonest. What is not a matrix has Adam, or M̂ where N is M̂.
+// size are cut into blocks of even size, each a matrix of its own. What is not a matrix has Adam, or M̂ where N is M̂.
+//
+// The roots are renewed every f-th step, in the first 100 steps, when they would be stale soonest, every f₀-th if that is
+// fewer, and in steps 1, 2, 4, … below the period. With a tolerance τ the eigenvectors Q of a factor are kept, and
+// while ‖T − diag T‖ ≤ τ ‖T‖, T = Qᵀ L Q, the renewal takes diag T for the eigenvalues and no new eigenvectors.
 //
 // Papers: Gupta, Koren and Singer, "Shampoo: preconditioned stochastic tensor optimization", 2018, arXiv:1802.09568; Anil et
 // al., "Scalable second order optimization for deep learning", 2020, arXiv:2002.09018 (grafting, blocks, stale roots);
@@ -46,12 +49,13 @@ type Shampoo[T tensor.Float] struct {
 	blocks   [][]block[T]
 	failed   []float64 // by parameter, refreshes one after the other
 	failures int64
+	kept     int64 // renewals without new eigenvectors
 }
 
-// block is a part of a matrix with its factors and their roots, of rows and of columns.
+// block is a part of a matrix with its factors, their roots and, with a tolerance, their eigenvectors, of rows and of columns.
 type block[T tensor.Float] struct {
 	row, rows, col, cols int
-	factor, root         [2]tensor.Tensor[T]
+	factor, root, basis  [2]tensor.Tensor[T]
 }
 
 // Graft says whose length a preconditioned step has.
@@ -72,8 +76,11 @@ type ShampooOptions struct {
 	Graft        Graft
 	GraftBeta2   float64 // of Adam
 	GraftEps     float64
-	Every        int // f
-	Block        int // longest side of a block
+	Every        int     // f
+	Early        int     // f₀, in the first 100 steps
+	Tolerance    float64 // τ; 0: new eigenvectors at every renewal
+	Block        int     // longest side of a block
+	Sum          bool    // CASPR's P
 }
 
 // NewShampoo returns the link. It replaces the update of all parameters.
@@ -84,7 +91,7 @@ func NewShampoo[T tensor.Float](env optim.Env, o ShampooOptions) *Shampoo[T] {
 	for i, is := range matrices(l, true) {
 		shape := l.At(i).Shape
 		if is {
-			s.blocks[i] = cut[T](shape.Rows(), shape.Cols(), o.Block)
+			s.blocks[i] = cut[T](shape.Rows(), shape.Cols(), o.Block, o.Tolerance > 0)
 		}
 		if o.Graft == GraftAdam || !is && o.Graft == NoGraft {
 			s.v[i] = make([]T, shape.Size())
@@ -94,7 +101,7 @@ func NewShampoo[T tensor.Float](env optim.Env, o ShampooOptions) *Shampoo[T] {
 }
 
 // cut returns the blocks of a matrix, with sides of at most the given length that differ by one at most.
-func cut[T tensor.Float](rows, cols, most int) []block[T] {
+func cut[T tensor.Float](rows, cols, most int, bases bool) []block[T] {
 	var blocks []block[T]
 	nr, nc := (rows+most-1)/most, (cols+most-1)/most
 	for i := range nr {
@@ -103,6 +110,9 @@ func cut[T tensor.Float](rows, cols, most int) []block[T] {
 			b.rows, b.cols = (i+1)*rows/nr-b.row, (j+1)*cols/nc-b.col
 			for k, n := range []int{b.rows, b.cols} {
 				b.factor[k], b.root[k] = tensor.New[T](n, n), identity[T](n)
+				if bases {
+					b.basis[k] = identity[T](n)
+				}
 			}
 			blocks = append(blocks, b)
 		}
@@ -110,12 +120,17 @@ func cut[T tensor.Float](rows, cols, most int) []block[T] {
 	return blocks
 }
 
-// Name returns "shampoo".
-func (*Shampoo[T]) Name() string { return "shampoo" }
+// Name returns "shampoo", or "caspr".
+func (s *Shampoo[T]) Name() string {
+	if s.o.Sum {
+		return "caspr"
+	}
+	return "shampoo"
+}
 
 // State returns moments, factors and roots.
 func (s *Shampoo[T]) State() optim.State[T] {
-	state := optim.State[T]{{Name: "m", Vector: s.m}, {Name: "failed", Double: s.failed}, {Name: "failures", Int: &s.failures}}
+	state := optim.State[T]{{Name: "m", Vector: s.m}, {Name: "failed", Double: s.failed}, {Name: "failures", Int: &s.failures}, {Name: "kept", Int: &s.kept}}
 	for i := range s.v {
 		if s.v[i] != nil {
 			state = append(state, optim.StateEntry[T]{Name: fmt.Sprintf("p%d.v", i), Vector: s.v[i]})
@@ -125,6 +140,9 @@ func (s *Shampoo[T]) State() optim.State[T] {
 				prefix := fmt.Sprintf("p%d.b%d.%s.", i, j, side)
 				state = append(state, optim.StateEntry[T]{Name: prefix + "factor", Vector: b.factor[k].Data()},
 					optim.StateEntry[T]{Name: prefix + "root", Vector: b.root[k].Data()})
+				if q := b.basis[k]; !q.IsZero() {
+					state = append(state, optim.StateEntry[T]{Name: prefix + "basis", Vector: q.Data()})
+				}
 			}
 		}
 	}
@@ -135,8 +153,7 @@ func (s *Shampoo[T]) State() optim.State[T] {
 func (s *Shampoo[T]) Transform(_ context.Context, st *optim.Stage[T]) (optim.Verdict, error) {
 	s.ws.Reset()
 	t := st.T
-	every := int64(s.o.Every)
-	due := t%every == 0 || t < every && t&(t-1) == 0
+	due := s.due(t)
 	for i := range s.blocks {
 		p := st.Layout.At(i)
 		g, m := part(st.Update, p), part(s.m, p)
@@ -176,9 +193,27 @@ func (s *Shampoo[T]) Transform(_ context.Context, st *optim.Stage[T]) (optim.Ver
 	if s.failures > 0 {
 		st.Log("failures", float64(s.failures))
 	}
+	if s.kept > 0 {
+		st.Log("bases-kept", float64(s.kept))
+	}
 	st.Changed()
 	return optim.Continue, nil
 }
+
+// earlySteps is how many steps Early rules.
+const earlySteps = 100
+
+// due reports whether the roots are renewed in step t.
+func (s *Shampoo[T]) due(t int64) bool {
+	every := int64(s.o.Every)
+	if t <= earlySteps {
+		every = min(every, int64(s.o.Early))
+	}
+	return dueAt(t, every)
+}
+
+// dueAt reports whether t is a multiple of the period, or a power of two below it.
+func dueAt(t, every int64) bool { return t%every == 0 || t < every && t&(t-1) == 0 }
 
 // copyBlock copies b's part of the matrix a to the contiguous c, or back.
 func (b *block[T]) copyBlock(a, c tensor.Tensor[T], back bool) {
@@ -219,7 +254,7 @@ func (s *Shampoo[T]) refresh(i int, p nn.Param, t int64) error {
 	for j := range s.blocks[i] {
 		b := &s.blocks[i][j]
 		for k := range b.factor {
-			if err := s.root(b.root[k], b.factor[k], t); err != nil {
+			if err := s.root(b.root[k], b.basis[k], b.factor[k], t); err != nil {
 				s.failures++
 				failure = err
 			}
@@ -230,13 +265,14 @@ func (s *Shampoo[T]) refresh(i int, p nn.Param, t int64) error {
 		return nil
 	}
 	if s.failed[i]++; s.failed[i] >= maxFailures {
-		return &FailureError{Method: "shampoo", Param: p.Name, Times: int(s.failed[i]), Err: failure}
+		return &FailureError{Method: s.Name(), Param: p.Name, Times: int(s.failed[i]), Err: failure}
 	}
 	return nil
 }
 
-// root stores (f̂ + ε tr f̂/n)^(−1/p) in dst. A factor of zero, which has seen no gradient, leaves dst as it is.
-func (s *Shampoo[T]) root(dst, f tensor.Tensor[T], t int64) error {
+// root stores (f̂ + ε tr f̂/n)^(−1/p) in dst. A factor of zero, which has seen no gradient, leaves dst as it is. Where there is
+// a basis, it is used, or renewed.
+func (s *Shampoo[T]) root(dst, basis, f tensor.Tensor[T], t int64) error {
 	defer s.ws.Release(s.ws.Mark())
 	total := trace(f)
 	if total == 0 {
@@ -257,12 +293,47 @@ func (s *Shampoo[T]) root(dst, f tensor.Tensor[T], t int64) error {
 		_, _, err = linalg.InverseRootNewton(s.ws, x, x, s.o.Root, s.o.Eps, 4*float64(n)*unitRoundoff[T]())
 	}
 	if wrong := (linalg.RootError{}); !s.o.Newton || errors.As(err, &wrong) {
-		err = linalg.InverseRootEigen(s.ws, x, x, float64(s.o.Root), s.o.Eps)
+		if basis.IsZero() {
+			err = linalg.InverseRootEigen(s.ws, x, x, float64(s.o.Root), s.o.Eps)
+		} else {
+			err = s.rootInBasis(x, basis)
+		}
 	}
 	if err != nil {
 		return err
 	}
 	tensor.Scale(s.ws, dst, x, back)
+	return nil
+}
+
+// rootInBasis replaces x by (x + ε)^(−1/p), and the basis by the eigenvectors of x unless they nearly are that.
+func (s *Shampoo[T]) rootInBasis(x, basis tensor.Tensor[T]) error {
+	if !tensor.AllFinite(x) {
+		return linalg.InverseRootEigen(s.ws, x, x, float64(s.o.Root), s.o.Eps) // which says where
+	}
+	defer s.ws.Release(s.ws.Mark())
+	n := x.Shape().Rows()
+	values, y, turned := s.ws.Slice(n), s.ws.New(x.Shape()), s.ws.New(x.Shape())
+	tensor.MatMul(s.ws, y, x, basis, false, false)
+	tensor.MatMul(s.ws, turned, basis, y, true, false)
+	for i := range n {
+		values[i] = turned.At(i, i)
+		turned.Set(0, i, i)
+	}
+	off, on := tensor.Norm(s.ws, turned), tensor.Norm(s.ws, tensor.FromSlice(values, n))
+	if off <= s.o.Tolerance*math.Hypot(off, on) {
+		s.kept++
+	} else {
+		if err := linalg.SymmetricEigen(s.ws, values, turned, x); err != nil {
+			return err
+		}
+		tensor.Copy(s.ws, basis, turned)
+	}
+	for j, v := range values {
+		values[j] = T(math.Pow(max(0, float64(v))+s.o.Eps, -1/float64(2*s.o.Root)))
+	}
+	tensor.MulAxis(s.ws, y, basis, tensor.Of(values, tensor.ShapeOf(n)), tensor.AxisOf(y.Shape(), 0, 1))
+	linalg.SymmetricProduct(s.ws, x, y, y, false, true)
 	return nil
 }
 
@@ -272,8 +343,12 @@ func (s *Shampoo[T]) precondition(b *block[T], u, mean, graft tensor.Tensor[T]) 
 	shape := tensor.ShapeOf(b.rows, b.cols)
 	x, y := s.ws.New(shape), s.ws.New(shape)
 	b.copyBlock(mean, x, false)
-	tensor.MatMul(s.ws, y, b.root[0], x, false, false)
-	tensor.MatMul(s.ws, x, y, b.root[1], false, false)
+	if s.o.Sum {
+		casprDirection(s.ws, x, y, b.root[0], b.root[1])
+	} else {
+		tensor.MatMul(s.ws, y, b.root[0], x, false, false)
+		tensor.MatMul(s.ws, x, y, b.root[1], false, false)
+	}
 	if s.o.Graft != NoGraft {
 		b.copyBlock(graft, y, false)
 		if norm := tensor.Norm(s.ws, x); norm > 0 {
@@ -293,24 +368,37 @@ func specShampoo[T tensor.Float]() optim.Spec[T] {
 		Paper:   "Gupta, Koren and Singer, Shampoo, ICML 2018, arXiv:1802.09568; Anil et al., arXiv:2002.09018; Shi et al., arXiv:2309.06497",
 		When:    "Large batches, where fewer steps pay for costlier ones; grafted to Adam it takes AdamW's learning rate.",
 		WhenNot: "Small batches on wide layers, where a step costs several gradients. Memory: six numbers for each weight of a square matrix.",
-		Settings: []optim.Setting{optim.RateSetting(0.003),
-			{Name: "beta1", Default: 0.9, Min: 0, Max: 1, OpenMax: true, Doc: "β₁, decay of the mean of the gradients"},
-			{Name: "beta2", Default: 0.99, Min: 0, Max: 1, Doc: "β₂, decay of the factors L and R; 1: sums over all steps"},
-			{Name: "ridge", Default: 1e-5, Min: 1e-30, Max: 1, Log: true, Doc: "ε, added to the factors, in parts of their mean eigenvalue"},
-			{Name: "root", Default: 4, Min: 1, Max: 16, Integer: true, Doc: "p of the inverse roots L^(−1/p) and R^(−1/p)"},
-			{Name: "newton", Min: 0, Max: 1, Switch: true, Doc: "roots by the coupled Newton iteration, not by eigenvalues"},
-			{Name: "graft", Default: 2, Min: 0, Max: 2, Integer: true, Doc: "whose length a step has: 0 its own, 1 the momentum's, 2 that of Adam's step"},
-			{Name: "adam-beta2", Default: 0.99, Min: 0, Max: 1, OpenMax: true, Doc: "β₂ of Adam, for the length and for what is not a matrix"},
-			optim.EpsilonSetting(1e-8),
-			{Name: "every", Default: 10, Min: 1, Max: 1e6, Integer: true, Doc: "f, steps from one renewal of the roots to the next"},
-			{Name: "block", Default: 1024, Min: 2, Max: 1e6, Integer: true, Doc: "longest side of a block"},
-			optim.DecaySetting(0.01, "decoupled: a step multiplies the weights by 1 − lr·λ")},
-		MemoryFloats: 6, GradientsPerStep: 1, Invariances: optim.Rest,
+		Settings: append([]optim.Setting{optim.RateSetting(0.003),
+			{Name: "root", Default: 4, Min: 1, Max: 16, Integer: true, Doc: "p of the inverse roots L^(−1/p) and R^(−1/p)"}}, shampooSettings(1e-5)...),
+		MemoryFloats: 6, GradientsPerStep: 1, Invariances: optim.Rest, Cost: costShampoo(3),
 		New: func(env optim.Env, s optim.Settings) (optim.Method[T], error) {
 			k := optim.NewBuilder[T](env, s)
-			return k.Method(NewShampoo[T](env, ShampooOptions{Beta1: s["beta1"], Beta2: s["beta2"], Eps: s["ridge"], Root: int(s["root"]),
-				Newton: s.On("newton"), Graft: Graft(s["graft"]), GraftBeta2: s["adam-beta2"], GraftEps: s["eps"], Every: int(s["every"]), Block: int(s["block"])}),
-				k.Decay(), k.Descend())
+			o := shampooOptions(s)
+			o.Root = int(s["root"])
+			return k.Method(NewShampoo[T](env, o), k.Decay(), k.Descend())
 		},
 	}
+}
+
+// shampooSettings are those that CASPR has, too.
+func shampooSettings(ridge float64) []optim.Setting {
+	return []optim.Setting{
+		{Name: "beta1", Default: 0.9, Min: 0, Max: 1, OpenMax: true, Doc: "β₁, decay of the mean of the gradients"},
+		{Name: "beta2", Default: 0.99, Min: 0, Max: 1, Doc: "β₂, decay of the factors L and R; 1: sums over all steps"},
+		{Name: "ridge", Default: ridge, Min: 1e-30, Max: 1, Log: true, Doc: "ε, added to the factors, in parts of their mean eigenvalue"},
+		{Name: "newton", Min: 0, Max: 1, Switch: true, Doc: "roots by the coupled Newton iteration, not by eigenvalues"},
+		{Name: "graft", Default: 2, Min: 0, Max: 2, Integer: true, Doc: "whose length a step has: 0 its own, 1 the momentum's, 2 that of Adam's step"},
+		{Name: "adam-beta2", Default: 0.99, Min: 0, Max: 1, OpenMax: true, Doc: "β₂ of Adam, for the length and for what is not a matrix"},
+		optim.EpsilonSetting(1e-8),
+		{Name: "every", Default: 10, Min: 1, Max: 1e6, Integer: true, Doc: "f, steps from one renewal of the roots to the next"},
+		{Name: "early", Default: 5, Min: 1, Max: 1e6, Integer: true, Doc: "f₀, the same in the first 100 steps, if it is fewer"},
+		{Name: "tolerance", Min: 0, Max: 1, Doc: "τ: a renewal keeps the eigenvectors while the factor is diagonal in them up to this part; 0: never"},
+		{Name: "block", Default: 1024, Min: 2, Max: 1e6, Integer: true, Doc: "longest side of a block"},
+		optim.DecaySetting(0.01, "decoupled: a step multiplies the weights by 1 − lr·λ"),
+	}
+}
+
+func shampooOptions(s optim.Settings) ShampooOptions {
+	return ShampooOptions{Beta1: s["beta1"], Beta2: s["beta2"], Eps: s["ridge"], Root: 4, Newton: s.On("newton"), Graft: Graft(s["graft"]),
+		GraftBeta2: s["adam-beta2"], GraftEps: s["eps"], Every: int(s["every"]), Early: int(s["early"]), Tolerance: s["tolerance"], Block: int(s["block"])}
 }

@@ -2,11 +2,9 @@ package matrix
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"sort"
 
-	"github.com/descent-ml/descent/internal/simd"
 	"github.com/descent-ml/descent/linalg"
 	"github.com/descent-ml/descent/nn"
 	"github.com/descent-ml/descent/optim"
@@ -49,9 +47,6 @@ type SOAP[T tensor.Float] struct {
 	failures int64
 }
 
-// side is a factor and its basis; both are the zero Tensor for a side that keeps the identity.
-type side[T tensor.Float] struct{ factor, basis tensor.Tensor[T] }
-
 // SOAPOptions are the constants of [SOAP].
 type SOAPOptions struct {
 	Beta1, Beta2, FactorBeta, Eps float64
@@ -65,22 +60,11 @@ func NewSOAP[T tensor.Float](env optim.Env, o SOAPOptions) *SOAP[T] {
 	s := &SOAP[T]{o: o, inner: adam[T]{o.Beta1, o.Beta2, o.Eps}, ws: tensor.NewWorkspace[T](env.Pool),
 		m: make([]T, l.Size()), v: make([]T, l.Size()), sides: make([][2]side[T], l.Len()), failed: make([]float64, l.Len())}
 	for i, is := range matrices(l, true) {
-		shape := l.At(i).Shape
-		for k, n := range []int{shape.Rows(), shape.Cols()} {
-			if is && n <= o.MaxDim {
-				s.sides[i][k] = side[T]{tensor.New[T](n, n), identity[T](n)}
-			}
+		if is {
+			s.sides[i] = newSides[T](l.At(i).Shape, o.MaxDim)
 		}
 	}
 	return s
-}
-
-func identity[T tensor.Float](n int) tensor.Tensor[T] {
-	q := tensor.New[T](n, n)
-	for i := range n {
-		q.Set(1, i, i)
-	}
-	return q
 }
 
 // Name returns "soap".
@@ -90,13 +74,7 @@ func (*SOAP[T]) Name() string { return "soap" }
 func (s *SOAP[T]) State() optim.State[T] {
 	state := optim.State[T]{{Name: "m", Vector: s.m}, {Name: "v", Vector: s.v}, {Name: "failed", Double: s.failed}, {Name: "failures", Int: &s.failures}}
 	for i, sides := range s.sides {
-		for k, name := range []string{"rows", "cols"} {
-			if !sides[k].factor.IsZero() {
-				state = append(state,
-					optim.StateEntry[T]{Name: fmt.Sprintf("p%d.%s.factor", i, name), Vector: sides[k].factor.Data()},
-					optim.StateEntry[T]{Name: fmt.Sprintf("p%d.%s.basis", i, name), Vector: sides[k].basis.Data()})
-			}
-		}
+		state = appendSides(state, i, sides)
 	}
 	return state
 }
@@ -112,7 +90,7 @@ func (s *SOAP[T]) Transform(_ context.Context, st *optim.Stage[T]) (optim.Verdic
 		sides := s.sides[i]
 		matrix := !sides[0].factor.IsZero() || !sides[1].factor.IsZero()
 		if matrix {
-			s.accumulate(sides, g)
+			s.failures += accumulate(s.ws, sides, g, s.o.FactorBeta)
 		}
 		switch {
 		case t == 0:
@@ -127,9 +105,9 @@ func (s *SOAP[T]) Transform(_ context.Context, st *optim.Stage[T]) (optim.Verdic
 		default:
 			s.step(sides, g, m, v, t)
 			if t%int64(s.o.Every) == 0 {
-				s.turn(sides, m, false)
+				turn(s.ws, sides, m, false)
 				err := s.refresh(i, p, iterate[T])
-				s.turn(sides, m, true)
+				turn(s.ws, sides, m, true)
 				if err != nil {
 					return optim.Skip, err
 				}
@@ -143,28 +121,10 @@ func (s *SOAP[T]) Transform(_ context.Context, st *optim.Stage[T]) (optim.Verdic
 	return optim.Continue, nil
 }
 
-// accumulate moves the factors. A product that overflows is left out.
-func (s *SOAP[T]) accumulate(sides [2]side[T], g tensor.Tensor[T]) {
-	for k, f := range sides {
-		if f.factor.IsZero() {
-			continue
-		}
-		mark := s.ws.Mark()
-		product := s.ws.New(f.factor.Shape())
-		linalg.SymmetricProduct(s.ws, product, g, g, k == 1, k == 0)
-		if tensor.AllFinite(product) {
-			tensor.Axpby(s.ws, f.factor, T(1-s.o.FactorBeta), product, T(s.o.FactorBeta))
-		} else {
-			s.failures++
-		}
-		s.ws.Release(mark)
-	}
-}
-
 // step stores the direction in g.
 func (s *SOAP[T]) step(sides [2]side[T], g, m, v tensor.Tensor[T], t int64) {
 	defer s.ws.Release(s.ws.Mark())
-	s.turn(sides, g, true)
+	turn(s.ws, sides, g, true)
 	d := s.ws.New(g.Shape())
 	tensor.Axpby(s.ws, m, T(1-s.o.Beta1), g, T(s.o.Beta1))
 	tensor.Mul(s.ws, d, g, g)
@@ -179,34 +139,7 @@ func (s *SOAP[T]) step(sides [2]side[T], g, m, v tensor.Tensor[T], t int64) {
 		floor = 0
 	}
 	s.inner.direction(g.Data(), d.Data(), m.Data(), v.Data(), t, floor)
-	s.turn(sides, g, false)
-}
-
-func trace[T tensor.Float](a tensor.Tensor[T]) float64 {
-	n := a.Shape().Rows()
-	sum := 0.0
-	for i := range n {
-		sum += float64(a.Data()[i*n+i])
-	}
-	return sum
-}
-
-// turn replaces x by Q_Lᵀ x Q_R (in), or by Q_L x Q_Rᵀ.
-func (s *SOAP[T]) turn(sides [2]side[T], x tensor.Tensor[T], in bool) {
-	defer s.ws.Release(s.ws.Mark())
-	y := s.ws.New(x.Shape())
-	from, to := x, y
-	if q := sides[0].basis; !q.IsZero() {
-		tensor.MatMul(s.ws, to, q, from, in, false)
-		from, to = to, from
-	}
-	if q := sides[1].basis; !q.IsZero() {
-		tensor.MatMul(s.ws, to, from, q, false, !in)
-		from, to = to, from
-	}
-	if &from.Data()[0] != &x.Data()[0] {
-		tensor.Copy(s.ws, x, from)
-	}
+	turn(s.ws, sides, g, false)
 }
 
 // refresh applies how to each side of parameter i. A failure keeps the basis.
@@ -225,56 +158,6 @@ func (s *SOAP[T]) refresh(i int, p nn.Param, how func(*tensor.Workspace[T], side
 		}
 	}
 	s.failed[i] = 0
-	return nil
-}
-
-// start sets the basis to the eigenvectors of the factor, by falling eigenvalues.
-func start[T tensor.Float](ws *tensor.Workspace[T], f side[T], _ tensor.Tensor[T], _ bool) error {
-	defer ws.Release(ws.Mark())
-	n := f.factor.Shape().Rows()
-	values, q := ws.Slice(n), ws.New(f.factor.Shape())
-	if err := linalg.SymmetricEigen(ws, values, q, f.factor); err != nil {
-		return err
-	}
-	rank := 0
-	for _, v := range values {
-		if float64(v) > float64(n)*unitRoundoff[T]()*float64(values[n-1]) {
-			rank++
-		}
-	}
-	if err := canonical(ws, q, n-rank); err != nil {
-		return err
-	}
-	for i := range n {
-		for j := range n {
-			f.basis.Data()[i*n+j] = q.Data()[i*n+n-1-j]
-		}
-	}
-	return nil
-}
-
-// canonical makes a choice where there is one: the first k columns N of q, orthonormal and determined up to a rotation
-// among themselves, become N times the eigenvectors of Nᵀ diag(1, …, n) N.
-func canonical[T tensor.Float](ws *tensor.Workspace[T], q tensor.Tensor[T], k int) error {
-	if k == 0 {
-		return nil
-	}
-	n := q.Shape().Rows()
-	null, weighted := ws.New(tensor.ShapeOf(n, k)), ws.New(tensor.ShapeOf(n, k))
-	for i := range n {
-		row := null.Data()[i*k : (i+1)*k]
-		copy(row, q.Data()[i*n:i*n+k])
-		simd.Scale(weighted.Data()[i*k:(i+1)*k], row, T(i+1))
-	}
-	small, vectors := ws.New(tensor.ShapeOf(k, k)), ws.New(tensor.ShapeOf(k, k))
-	tensor.MatMul(ws, small, null, weighted, true, false)
-	if err := linalg.SymmetricEigen(ws, ws.Slice(k), vectors, small); err != nil {
-		return err
-	}
-	tensor.MatMul(ws, weighted, null, vectors, false, false)
-	for i := range n {
-		copy(q.Data()[i*n:i*n+k], weighted.Data()[i*k:(i+1)*k])
-	}
 	return nil
 }
 
@@ -341,7 +224,7 @@ func specSOAP[T tensor.Float]() optim.Spec[T] {
 			{Name: "every", Default: 10, Min: 1, Max: 1e6, Integer: true, Doc: "f, steps from one refresh of the bases to the next"},
 			{Name: "max-dim", Default: 1024, Min: 1, Max: 1e6, Integer: true, Doc: "a side longer than this keeps the identity for its basis"},
 			optim.DecaySetting(0.01, "decoupled: a step multiplies the weights by 1 − lr·λ")},
-		MemoryFloats: 6, GradientsPerStep: 1, Invariances: optim.Rest,
+		MemoryFloats: 6, GradientsPerStep: 1, Invariances: optim.Rest, Cost: costSOAP,
 		New: func(env optim.Env, s optim.Settings) (optim.Method[T], error) {
 			k := optim.NewBuilder[T](env, s)
 			return k.Method(NewSOAP[T](env, SOAPOptions{Beta1: s["beta1"], Beta2: s["beta2"], FactorBeta: s["factor-beta"], Eps: s["eps"],

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Golden trajectories of Muon, NorMuon, SOAP and Shampoo: writes golden.json beside this file.
+"""Golden trajectories of Muon, NorMuon, SOAP, Shampoo, CASPR, PSGD-Kron and SPlus: writes golden.json beside this file.
 
 Run with Debian's python3-numpy:  /usr/bin/python3 golden.py
 
@@ -49,9 +49,34 @@ class Adam:
         return self.m / (1 - self.b1 ** t) / (np.sqrt(self.v / (1 - self.b2 ** t)) + self.eps)
 
 
-def orthogonal(x, steep, convergent):
+# Compositions of odd quintics nearest to 1 on [lower, 1], each the best on what the one before leaves: a linear program on
+# a grid, whose solution is polished by Newton's method on all that characterises it, values and derivatives at the extrema.
+def minimax(lower, n):
+    from scipy.optimize import fsolve, linprog
+    l, u, steps = lower, 1.0, []
+    for _ in range(n):
+        grid = np.concatenate([np.linspace(l, u, 4000), np.geomspace(l, u, 4000)])
+        a = np.stack([grid, grid ** 3, grid ** 5], 1)
+        one = np.ones((len(grid), 1))
+        x = linprog([0, 0, 0, 1], np.block([[a, -one], [-a, -one]]), np.concatenate([one, -one])[:, 0], bounds=[(None, None)] * 4).x
+        extrema = sorted(z.real for z in np.roots([5 * x[2], 0, 3 * x[1], 0, x[0]]) if z.real > 0)
+
+        def conditions(y):
+            p, dp = np.poly1d([y[2], 0, y[1], 0, y[0], 0]), np.poly1d([5 * y[2], 0, 3 * y[1], 0, y[0]])
+            return [p(l) - 1 + y[3], p(y[4]) - 1 - y[3], p(y[5]) - 1 + y[3], p(u) - 1 - y[3], dp(y[4]), dp(y[5])]
+        y = fsolve(conditions, list(x) + extrema, xtol=1e-15)
+        steps.append(tuple(y[:3]))
+        l, u = 1 - y[3], 1 + y[3]
+    return steps
+
+
+def orthogonal(x, steep, convergent, coefficients=None):
     u, s, vt = np.linalg.svd(x, full_matrices=False)
     s = s / math.sqrt(np.sum(s * s))
+    if coefficients:
+        steep = 0
+        for a, b, c in coefficients:
+            s = a * s + b * s ** 3 + c * s ** 5
     for _ in range(steep):
         s = 3.4445 * s - 4.7750 * s ** 3 + 2.0315 * s ** 5
     for _ in range(convergent):
@@ -60,13 +85,13 @@ def orthogonal(x, steep, convergent):
 
 
 class Muon:
-    def __init__(self, mu, nesterov=True, scale="spectral", steps=5, polish=0, beta2=0.95, eps=1e-8):
-        self.__dict__.update(mu=mu, nesterov=nesterov, scale=scale, steps=steps, polish=polish, beta2=beta2, eps=eps, b=0, n=0)
+    def __init__(self, mu, nesterov=True, scale="spectral", steps=5, polish=0, beta2=0.95, eps=1e-8, coefficients=None):
+        self.__dict__.update(coefficients=coefficients, mu=mu, nesterov=nesterov, scale=scale, steps=steps, polish=polish, beta2=beta2, eps=eps, b=0, n=0)
 
     def __call__(self, g, t):
         m, n = g.shape
         self.b = self.mu * self.b + (1 - self.mu) * g
-        o = orthogonal((1 - self.mu) * g + self.mu * self.b if self.nesterov else self.b, self.steps, self.polish)
+        o = orthogonal((1 - self.mu) * g + self.mu * self.b if self.nesterov else self.b, self.steps, self.polish, self.coefficients)
         if self.scale == "spectral":
             return math.sqrt(max(1, n / m)) * o
         if self.scale == "moonlight":
@@ -121,8 +146,8 @@ def root(f, p, ridge):
 
 
 class Shampoo:
-    def __init__(self, b1, b2, ridge, p, graft, ab2, eps, every, block):
-        self.__dict__.update(b1=b1, b2=b2, ridge=ridge, p=p, graft=graft, every=every, block=block, m=0, blocks={})
+    def __init__(self, b1, b2, ridge, p, graft, ab2, eps, every, block, early=5, caspr=False):
+        self.__dict__.update(b1=b1, b2=b2, ridge=ridge, p=p, graft=graft, every=min(every, early), block=block, m=0, blocks={}, caspr=caspr)
         self.adam = Adam(b1, ab2, eps)
 
     def __call__(self, g, t):
@@ -145,9 +170,93 @@ class Shampoo:
                 if due:
                     c2 = 1 if self.b2 == 1 else 1 - self.b2 ** t
                     s["r"] = [root(f / c2, self.p, self.ridge) for f in s["f"]]
-                y = s["r"][0] @ mean[at] @ s["r"][1]
+                    s["h"] = [root(f / c2, 2, self.ridge) for f in s["f"]]
+                if self.caspr:
+                    y = (s["h"][0] @ mean[at] + 2 * s["r"][0] @ mean[at] @ s["r"][1] + mean[at] @ s["h"][1]) / 4
+                else:
+                    y = s["r"][0] @ mean[at] @ s["r"][1]
                 u[at] = y * (np.linalg.norm(step[at]) / np.linalg.norm(y) if self.graft else 1)
         return u
+
+
+class SPlus:
+    """Forty steps are fewer than a hundred: the bases are renewed at powers of two only."""
+
+    def __init__(self, b1, b2, every, max_dim):
+        self.__dict__.update(b1=b1, b2=b2, every=every, max_dim=max_dim, m=0, f=[0, 0], q=None)
+
+    def __call__(self, g, t):
+        m, n = g.shape
+        self.f = [self.b2 * f + (1 - self.b2) * s for f, s in zip(self.f, (g @ g.T, g.T @ g))]
+        if t % self.every == 0 or (t < self.every and math.log2(t) % 1 == 0):
+            self.q = [np.linalg.eigh(f)[1] if len(f) <= self.max_dim else np.eye(len(f)) for f in self.f]
+        self.m = self.b1 * self.m + (1 - self.b1) * g
+        x = self.q[0].T @ self.m @ self.q[1]
+        delta = U ** 0.25 * math.sqrt(np.mean(x * x))
+        return 2 / (m + n) * self.q[0] @ np.clip(x / np.maximum(np.abs(x), delta), -1, 1) @ self.q[1].T
+
+
+def philox(key, i):
+    """Block i of Philox-4x32-10, as two 64-bit numbers; the key's first half is the counter's upper half."""
+    hi, lo = key
+    c = [i & 0xffffffff, i >> 32 & 0xffffffff, hi & 0xffffffff, hi >> 32]
+    k = [lo & 0xffffffff, lo >> 32]
+    for _ in range(10):
+        p, q = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [q >> 32 ^ c[1] ^ k[0], q & 0xffffffff, p >> 32 ^ c[3] ^ k[1], p & 0xffffffff]
+        k = [(k[0] + 0x9E3779B9) & 0xffffffff, (k[1] + 0xBB67AE85) & 0xffffffff]
+    return c[0] | c[1] << 32, c[2] | c[3] << 32
+
+
+def fold(key, n):
+    return philox(key, n ^ 0x9e3779b97f4a7c15)
+
+
+def named(key, name):
+    h = 0xcbf29ce484222325  # FNV-1a
+    for b in name.encode():
+        h = (h ^ b) * 0x100000001b3 & 0xffffffffffffffff
+    return fold(key, h)
+
+
+def uniform(key, i):
+    return (philox(key, i // 2)[i % 2] >> 11) * 2.0 ** -53
+
+
+def normal(key, shape):
+    out = []
+    for j in range((shape[0] * shape[1] + 1) // 2):
+        a, b = philox(key, j)
+        r = math.sqrt(-2 * math.log(((a >> 11) + 0.5) * 2.0 ** -53))
+        w = 2 * math.pi * (b >> 11) * 2.0 ** -53
+        out += [r * math.cos(w), r * math.sin(w)]
+    return np.array(out[:shape[0] * shape[1]]).reshape(shape)
+
+
+class Kron:
+    def __init__(self, param, beta, rate, refresh=0.03, flat=500, clip=1.1, max_dim=1024, seed=0):
+        self.__dict__.update(param=param, beta=beta, rate=rate, refresh=refresh, flat=flat, clip=clip, max_dim=max_dim, m=0, q=None)
+        self.key = named((0x64657363656e74, seed), "psgd-kron")
+
+    def __call__(self, g, t):
+        self.m = self.beta * self.m + (1 - self.beta) * g
+        mean = self.m / (1 - self.beta ** t)
+        if self.q is None:
+            self.q = [np.mean(mean * mean) ** -0.125 * np.eye(k) for k in g.shape]
+        p = 1 if t <= self.flat else max(self.refresh, math.exp(-(t - self.flat) / (2 * self.flat)) if self.flat else 0)
+        q, r = self.q
+        if uniform(named(self.key, "refresh"), t) < p:
+            v = normal(fold(fold(self.key, t), self.param), g.shape)
+            a, b = q @ mean @ r.T, np.linalg.inv(q).T @ v @ np.linalg.inv(r)
+            for k, (x, y) in enumerate([(a @ a.T, b @ b.T), (a.T @ a, b.T @ b)]):
+                if len(x) <= self.max_dim:
+                    c = x + y
+                    longest = c[np.argmax(np.linalg.norm(c, axis=1))]
+                    norm = np.linalg.norm(c @ longest) / np.linalg.norm(longest)
+                    self.q[k] = self.q[k] - self.rate / norm * np.triu(x - y) @ self.q[k]
+            q, r = self.q
+        u = q.T @ q @ mean @ r.T @ r
+        return u * min(1, self.clip / math.sqrt(np.mean(u * u)))
 
 
 CASES = []
@@ -191,6 +300,21 @@ run("shampoo", {"lr": 0.05, "beta1": 0.8, "beta2": 1, "ridge": 1e-3, "root": 2, 
 for newton in (0, 1):
     run("shampoo", {"lr": 0.01, "ridge": 1e-2, "block": 2, "every": 4, "newton": newton, "adam-beta2": 0.9},
         lambda i: Shampoo(0.9, 0.99, 1e-2, 4, 2, 0.9, 1e-8, 4, 2), 0.01, 0.01)
+
+run("shampoo", {"lr": 0.01, "early": 2}, lambda i: Shampoo(0.9, 0.99, 1e-5, 4, 2, 0.99, 1e-8, 10, 1024, early=2), 0.01, 0.01)
+run("caspr", {}, lambda i: Shampoo(0.9, 0.99, 1e-4, 4, 2, 0.99, 1e-8, 10, 1024, caspr=True), 0.003, 0.01)
+run("caspr", {"lr": 0.01, "graft": 0, "beta2": 1, "ridge": 1e-2, "every": 2, "block": 3, "weight-decay": 0},
+    lambda i: Shampoo(0.9, 1, 1e-2, 4, 0, 0.99, 1e-8, 2, 3, caspr=True), 0.01)
+kron = lambda **o: lambda i: Kron(i, **o) if MATRIX[i] else Adam(o["beta"], 0.99, 1e-8)
+run("psgd-kron", {}, kron(beta=0.9, rate=0.1), 0.001, 0.01)
+run("psgd-kron", {"lr": 0.01, "momentum": 0.8, "precond-lr": 0.3, "flat": 10, "refresh": 0.2, "clip": 0.7, "seed": 5, "weight-decay": 0},
+    kron(beta=0.8, rate=0.3, refresh=0.2, flat=10, clip=0.7, seed=5), 0.01)
+run("psgd-kron", {"lr": 0.01, "max-dim": 3}, kron(beta=0.9, rate=0.1, max_dim=3), 0.01, 0.01)
+splus = lambda **o: lambda i: SPlus(**o) if MATRIX[i] else Adam(o["b1"], 0.99, 1e-8)
+run("splus", {"max-dim": 3}, splus(b1=0.9, b2=0.999, every=100, max_dim=3), 0.1, 0.01, 0.02)
+run("splus", {"lr": 0.1, "adam-lr": 0.01, "beta1": 0.5, "factor-beta": 0.9, "every": 5, "max-dim": 3, "weight-decay": 0, "ema": 0},
+    splus(b1=0.5, b2=0.9, every=5, max_dim=3), 0.1, 0, 0.1)
+run("muon", {"minimax": 1}, hidden(lambda: Muon(0.95, coefficients=minimax(1e-3, 5))), 0.02, other=0.05)
 
 out = {"steps": STEPS, "in": IN, "hidden": HIDDEN, "out": OUT, "x": X.ravel().tolist(), "y": Y.ravel().tolist(),
        "start": [float(v) for a in START for v in a.ravel()], "cases": CASES}
