@@ -40,3 +40,26 @@ func TestChain(t *testing.T) {
 		}
 	}
 }
+
+// TestRepeatedWidths: 3x2 stands for 3,3.
+func TestRepeatedWidths(t *testing.T) {
+	build := func(spec string) (nn.Model[float64], error) {
+		return nn.Build[float64](spec, nn.Options{Input: tensor.ShapeOf(4), Outputs: 2})
+	}
+	a, err := build("mlp:5,3x2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := build("mlp:5,3,3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Layout().Size() != b.Layout().Size() || a.Layout().Len() != b.Layout().Len() {
+		t.Errorf("%d parameters in %d, expected %d in %d", a.Layout().Size(), a.Layout().Len(), b.Layout().Size(), b.Layout().Len())
+	}
+	for _, spec := range []string{"mlp:5x0", "mlp:x3", "mlp:5x", "mlp:5x2x2", "mlp:0x2"} {
+		if _, err := build(spec); err == nil {
+			t.Errorf("%s was taken", spec)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package nn
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -94,11 +95,16 @@ func Build[T tensor.Float](spec string, o Options) (Model[T], error) {
 			return nil, fmt.Errorf("model %q: %s takes no numbers\nhint: write %s", spec, f.info.Name, f.info.Name)
 		}
 		for _, w := range strings.Split(list, ",") {
-			n, err := strconv.Atoi(strings.TrimSpace(w))
-			if err != nil || n < 1 || n > 1<<20 {
-				return nil, fmt.Errorf("model %q: found width %q, expected a number from 1 to %d\nhint: for example %s", spec, w, 1<<20, f.info.Standard)
+			width, times, repeated := strings.Cut(strings.TrimSpace(w), "x")
+			n, err := strconv.Atoi(width)
+			layers := 1
+			if err == nil && repeated {
+				layers, err = strconv.Atoi(times)
 			}
-			widths = append(widths, n)
+			if err != nil || n < 1 || n > 1<<20 || layers < 1 || layers > 1<<12 {
+				return nil, fmt.Errorf("model %q: found width %q, expected a number from 1 to %d, or WIDTHxLAYERS\nhint: for example %s", spec, w, 1<<20, f.info.Standard)
+			}
+			widths = append(widths, slices.Repeat([]int{n}, layers)...)
 		}
 	}
 	b := builder{input: o.Input, outputs: o.Outputs, activation: f.info.Activation}
