@@ -25,6 +25,9 @@ type kernels[T Float] struct {
 	momentum func(p, g, u []T, c MomentumCoef[T])
 	bytes    func(dst []T, src []byte, scale, shift T)
 
+	affineTanh func(dst, w []T, ld int, x []T)
+	tanhStep   func(c, w []T, ld int, s, kx []T, k T)
+
 	// transpose stores the transpose of the rows×cols matrix src in dst.
 	transpose func(dst []T, ldd int, src []T, lds, rows, cols int)
 	// pack copies n columns of the rows of src to dst, rows w apart.
@@ -45,6 +48,7 @@ func plain[T Float]() kernels[T] {
 		allFinite: allFiniteGo[T], expSum: expSumGo[T],
 		addRows: addRowsGo[T], addRowsReLU: addRowsReLUGo[T], sumRows: sumRowsGo[T],
 		adam: adamGo[T], momentum: momentumGo[T], bytes: bytesGo[T],
+		affineTanh: affineTanhGo[T], tanhStep: tanhStepGo[T],
 		transpose: transposeGo[T], pack: packGo[T],
 		gemm: tileKernel[T]{rows: 4, cols: 16, run: tileGo[T]},
 	}

@@ -63,6 +63,7 @@ func useF32AVX512(k *kernels[float32]) {
 		bytesF32AVX512(dst[:n], src[:n], scale, shift)
 		bytesGo(dst[n:], src[n:], scale, shift)
 	}
+	k.affineTanh, k.tanhStep = affineTanhF32AVX512, tanhStepF32AVX512
 	k.transpose, k.pack = transposeF32, packPanelF32AVX512
 	k.gemm = tileKernel[float32]{rows: 14, cols: 32, run: tileF32AVX512}
 }
@@ -94,6 +95,7 @@ func useF32AVX2(k *kernels[float32]) {
 		bytesF32AVX2(dst[:n], src[:n], scale, shift)
 		bytesGo(dst[n:], src[n:], scale, shift)
 	}
+	k.affineTanh, k.tanhStep = affineTanhF32AVX2, tanhStepF32AVX2
 	k.transpose, k.pack = transposeF32, packPanelF32AVX2
 	k.gemm = tileKernel[float32]{rows: 6, cols: 16, run: tileF32AVX2}
 }
@@ -125,6 +127,7 @@ func useF64AVX512(k *kernels[float64]) {
 		bytesF64AVX512(dst[:n], src[:n], scale, shift)
 		bytesGo(dst[n:], src[n:], scale, shift)
 	}
+	k.affineTanh, k.tanhStep = affineTanhF64AVX512, tanhStepF64AVX512
 	k.transpose, k.pack = transposeF64, packPanelF64AVX512
 	k.gemm = tileKernel[float64]{rows: 14, cols: 16, run: tileF64AVX512}
 }
@@ -156,6 +159,7 @@ func useF64AVX2(k *kernels[float64]) {
 		bytesF64AVX2(dst[:n], src[:n], scale, shift)
 		bytesGo(dst[n:], src[n:], scale, shift)
 	}
+	k.affineTanh, k.tanhStep = affineTanhF64AVX2, tanhStepF64AVX2
 	k.transpose, k.pack = transposeF64, packPanelF64AVX2
 	k.gemm = tileKernel[float64]{rows: 6, cols: 8, run: tileF64AVX2}
 }

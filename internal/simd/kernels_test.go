@@ -60,6 +60,18 @@ func operations[T Float](k *kernels[T], a, b, c []T, s, t T) map[string][]T {
 	for i := range bytes {
 		bytes[i] = byte(17 * i)
 	}
+	for _, rows := range []int{1, 2, 3} {
+		if n := len(a) / rows; n > 0 {
+			dst := guarded(make([]T, n))
+			k.affineTanh(dst, a, n, b[:rows])
+			keep("affineTanh", dst[:n+1]...)
+			dst = guarded(c[:n])
+			w := guarded(a)
+			k.tanhStep(dst, w, n, b[:n], c[:rows], s)
+			keep("tanhStep", dst[:n+1]...)
+			keep("tanhStep, weights", w[:len(a)+1]...)
+		}
+	}
 	dst := guarded(c)
 	k.bytes(dst, bytes, s, t)
 	keep("bytes", dst[:len(dst)+1]...)

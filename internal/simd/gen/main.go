@@ -11,7 +11,7 @@ import (
 )
 
 func main() {
-	kind := flag.String("kind", "", "gemm, vector or images")
+	kind := flag.String("kind", "", "gemm, vector, images or neurons")
 	level := flag.String("level", "", "avx2 or avx512")
 	tables := flag.String("tables", "", "file for the tables of tile kernels")
 	flag.Parse()
@@ -49,8 +49,10 @@ func main() {
 			g.reductions()
 		case "images":
 			g.images()
+		case "neurons":
+			g.neurons()
 		default:
-			fmt.Fprintln(os.Stderr, "gen: -kind must be gemm, vector or images")
+			fmt.Fprintln(os.Stderr, "gen: -kind must be gemm, vector, images or neurons")
 			os.Exit(2)
 		}
 	}

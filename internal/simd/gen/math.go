@@ -22,7 +22,7 @@ func (g gen) constants() *coef.Set[float64] {
 	}
 	return &coef.Set[float64]{
 		Round: float64(c.Round), Log2E: float64(c.Log2E), Ln2: float64(c.Ln2), Ln2Lo: float64(c.Ln2Lo),
-		ExpLo: float64(c.ExpLo), ExpHi: float64(c.ExpHi), Exp: wide(c.Exp),
+		ExpLo: float64(c.ExpLo), ExpHi: float64(c.ExpHi), Exp: wide(c.Exp), HalfExp: wide(c.HalfExp),
 		Tiny: float64(c.Tiny), Big: float64(c.Big), BigLog2: float64(c.BigLog2), Log: wide(c.Log),
 		IntBase: float64(c.IntBase), IntBias: float64(c.IntBias),
 		TanhMax: float64(c.TanhMax), ErfMax: float64(c.ErfMax), Erf: wide(c.Erf), HalfSqrt2: float64(c.HalfSqrt2), Lowest: float64(c.Lowest),
