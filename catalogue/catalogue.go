@@ -9,6 +9,7 @@ package catalogue
 import (
 	"slices"
 
+	"github.com/descent-ml/descent/altmin"
 	"github.com/descent-ml/descent/optim"
 	"github.com/descent-ml/descent/optim/curvature"
 	"github.com/descent-ml/descent/optim/matrix"
@@ -21,6 +22,7 @@ func Table[T tensor.Float]() []optim.Spec[T] {
 		optim.Table[T](),
 		curvature.Table[T](),
 		matrix.Table[T](),
+		altmin.Table[T](),
 	)
 }
 

@@ -1,6 +1,9 @@
 package report
 
-import "strconv"
+import (
+	"math"
+	"strconv"
+)
 
 // charts is the data of the page's script, as columns. A missing value is null.
 type charts struct {
@@ -25,6 +28,7 @@ type chartMethod struct {
 type chartRun struct {
 	Seed    uint64              `json:"seed"`
 	Columns map[string][]column `json:"columns"`
+	Probes  map[string][]column `json:"probes,omitempty"`
 }
 
 type chartTuning struct {
@@ -54,7 +58,7 @@ func (p *Page) charts() charts {
 	for _, m := range p.Methods {
 		cm := chartMethod{Name: m.Name, Runs: []chartRun{}}
 		for _, r := range m.Runs {
-			cm.Runs = append(cm.Runs, chartRun{r.Seed, columns(r.Points)})
+			cm.Runs = append(cm.Runs, chartRun{r.Seed, columns(r.Points), probes(r.Probes)})
 		}
 		if t := m.Tuning; t != nil {
 			ct := &chartTuning{Setting: t.Setting, Chosen: column(t.Chosen)}
@@ -97,6 +101,41 @@ func columns(points []Point) map[string][]column {
 		}
 		if any {
 			out[name] = c
+		}
+	}
+	return out
+}
+
+// probes turns probes into columns and leaves out those that hold nothing.
+func probes(points []Probe) map[string][]column {
+	if len(points) == 0 {
+		return nil
+	}
+	out := map[string][]column{}
+	add := func(name string, f func(Probe) float64) {
+		c, any := make([]column, len(points)), false
+		for i, p := range points {
+			v := f(p)
+			c[i] = column(v)
+			any = any || finite(v)
+		}
+		if any {
+			out[name] = c
+		}
+	}
+	add("steps", func(p Probe) float64 { return float64(p.Step) })
+	add("examples", func(p Probe) float64 { return float64(p.Examples) })
+	add("epochs", func(p Probe) float64 { return p.Epoch })
+	add("seconds", func(p Probe) float64 { return p.Seconds })
+	for _, matrix := range []string{"hessian", "ggn", "preconditioned_hessian", "preconditioned_ggn"} {
+		for _, quantity := range []string{"max", "trace", "condition", "spread"} {
+			name := matrix + "_" + quantity
+			add(name, func(p Probe) float64 {
+				if v, ok := p.Values[name]; ok {
+					return v
+				}
+				return math.NaN()
+			})
 		}
 	}
 	return out

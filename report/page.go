@@ -97,6 +97,15 @@ type Run struct {
 	Steps       int64
 	Digest      string // SHA-256 of the final parameters
 	Points      []Point
+	Probes      []Probe
+}
+
+// Probe is one measurement of the curvature. Values are named MATRIX_QUANTITY, with the matrices hessian, ggn,
+// preconditioned_hessian and preconditioned_ggn and the quantities max, trace, condition and spread; others are not drawn.
+type Probe struct {
+	Step, Examples int64
+	Epoch, Seconds float64
+	Values         map[string]float64
 }
 
 // Point is one evaluation.

@@ -202,7 +202,7 @@ addEventListener("load", () => setTimeout(() => {
 	cases := []struct {
 		page         *Page
 		width, count int
-	}{{sample(9, 3, true), 1280, 5}, {sample(9, 3, false), 390, 4}, {sample(1, 1, false), 1000, 4}}
+	}{{sample(9, 3, true), 1280, 5}, {sample(9, 3, false), 390, 4}, {sample(1, 1, false), 1000, 4}, {probed(sample(3, 2, false)), 1280, 8}}
 	dir := t.TempDir()
 	outer := `<pre id="result"></pre><script>addEventListener("message", e => document.getElementById("result").textContent += e.data + "\n");</script>`
 	var want []string
@@ -238,6 +238,47 @@ addEventListener("load", () => setTimeout(() => {
 	sort.Strings(got)
 	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
 		t.Errorf("in the browser:\n%s\nwant:\n%s", g, w)
+	}
+}
+
+// probed adds measurements of the curvature, preconditioned ones for the first method.
+func probed(p *Page) *Page {
+	for i := range p.Methods {
+		for j := range p.Methods[i].Runs {
+			r := &p.Methods[i].Runs[j]
+			for k := range 6 {
+				v := map[string]float64{}
+				for m, matrix := range []string{"hessian", "ggn", "preconditioned_hessian", "preconditioned_ggn"} {
+					if m > 1 && (i > 0 || k == 0) {
+						continue
+					}
+					for q, quantity := range []string{"max", "trace", "condition", "spread"} {
+						v[matrix+"_"+quantity] = float64(1+q+i+j) * math.Exp(-float64(k*(1+m))/4)
+					}
+				}
+				r.Probes = append(r.Probes, Probe{Step: int64(k * 100), Examples: int64(k * 6400), Epoch: float64(k), Seconds: float64(k), Values: v})
+			}
+		}
+	}
+	return p
+}
+
+// A probe's columns hold what was measured, null where there was nothing, and nothing else.
+func TestProbeColumns(t *testing.T) {
+	p := probed(sample(2, 1, false))
+	runs := p.charts().Methods
+	first, second := runs[0].Runs[0].Probes, runs[1].Runs[0].Probes
+	if c := first["preconditioned_ggn_max"]; len(c) != 6 || finite(float64(c[0])) || !finite(float64(c[1])) {
+		t.Errorf("preconditioned column %v, want a gap and five numbers", c)
+	}
+	if c := second["preconditioned_ggn_max"]; c != nil {
+		t.Errorf("column %v of what was not measured", c)
+	}
+	if c := second["ggn_max"]; len(c) != 6 || float64(c[0]) != 2 {
+		t.Errorf("column %v, want 2 first", c)
+	}
+	if c := sample(1, 1, false).charts().Methods[0].Runs[0].Probes; c != nil {
+		t.Errorf("probes %v of a run without", c)
 	}
 }
 

@@ -18,11 +18,16 @@ type Config struct {
 	Label    string  `json:"label,omitempty" yaml:"label,omitempty"`       // column of a CSV file to predict
 	Val      float64 `json:"val,omitempty" yaml:"val,omitempty"`           // fraction of the training part held out for validation; 0: the data set's own
 	DataSeed uint64  `json:"data_seed,omitempty" yaml:"data_seed,omitempty"`
+	Hops     int     `json:"hops,omitempty" yaml:"hops,omitempty"`         // of a graph: how far features spread; 0: 4, negative: not at all
+	Operator string  `json:"operator,omitempty" yaml:"operator,omitempty"` // of a graph: how they spread; "": renormalized
 
 	Model      string `json:"model" yaml:"model"`                               // such as mlp:64,64, which "" is
 	Activation string `json:"activation,omitempty" yaml:"activation,omitempty"` // "": the model's own
 	Init       string `json:"init,omitempty" yaml:"init,omitempty"`             // "": the model's own
 	Loss       string `json:"loss,omitempty" yaml:"loss,omitempty"`             // "": cross-entropy for classes, squared for numbers
+	// Parametrization says how initial values and the learning rate of each parameter depend on the widths, as
+	// [rates.Parse] reads it: standard (which "" is), mup, ntk, gamma:0.9.
+	Parametrization string `json:"parametrization,omitempty" yaml:"parametrization,omitempty"`
 
 	Method   string             `json:"method" yaml:"method"`                         // "": adam
 	Settings map[string]float64 `json:"settings,omitempty" yaml:"settings,omitempty"` // of the method; what is not named has its default
@@ -32,7 +37,7 @@ type Config struct {
 	Steps   int64   `json:"steps,omitempty" yaml:"steps,omitempty"`     // stop after so many steps; 0: no limit
 	Budget  float64 `json:"budget,omitempty" yaml:"budget,omitempty"`   // stop after so many seconds of training steps; 0: no limit
 	Target  Target  `json:"target,omitzero" yaml:"target,omitempty"`    // stop when a metric reaches a value
-	Batch   int     `json:"batch,omitempty" yaml:"batch,omitempty"`     // examples of a step; 0: 64
+	Batch   int     `json:"batch,omitempty" yaml:"batch,omitempty"`     // examples of a step; 0: 64; all, whatever it says, for methods that need all at once
 	Seed    uint64  `json:"seed" yaml:"seed"`                           // of initial weights, batches, dropout
 	DType   string  `json:"dtype" yaml:"dtype"`                         // float32, which "" is, or float64
 	Workers int     `json:"workers,omitempty" yaml:"workers,omitempty"` // threads of a step; 0: one for each processor. The result does not depend on it.
@@ -41,6 +46,7 @@ type Config struct {
 	EarlyStop EarlyStop `json:"early_stop,omitzero" yaml:"early_stop,omitempty"`
 	Eval      Eval      `json:"eval,omitzero" yaml:"eval,omitempty"`
 	Save      Save      `json:"save,omitzero" yaml:"save,omitempty"`
+	Probe     Probe     `json:"probe,omitzero" yaml:"probe,omitempty"`
 }
 
 // Target is a value that a metric has to reach. The zero Target is none.
@@ -89,6 +95,50 @@ type Save struct {
 	// negative: no checkpoint because of an epoch's end.
 	Epoch float64 `json:"epoch,omitempty" yaml:"epoch,omitempty"`
 	Keep  int     `json:"keep,omitempty" yaml:"keep,omitempty"` // checkpoints kept, the newest included; 0: 2
+}
+
+// Probe measures the curvature of the loss at moments of the training, on a fixed batch; see package objective/spectrum for what is
+// measured and what it means. It costs time, which is not training time, and changes nothing: parameters have the same bits with it
+// and without. The zero Probe measures nothing.
+type Probe struct {
+	Kind     string  `json:"kind,omitempty" yaml:"kind,omitempty"`         // curvature; "": none
+	Every    int     `json:"every,omitempty" yaml:"every,omitempty"`       // epochs between two; 0: after 1, 2, 4, 8, … epochs. Always before the first step and at the end.
+	Examples int     `json:"examples,omitempty" yaml:"examples,omitempty"` // evenly spaced examples of the training part, the same for every seed and method; 0: 256
+	Steps    int     `json:"steps,omitempty" yaml:"steps,omitempty"`       // Lanczos vectors, at most 100; 0: 30
+	Samples  int     `json:"samples,omitempty" yaml:"samples,omitempty"`   // of the traces; 0: 10
+	Damping  float64 `json:"damping,omitempty" yaml:"damping,omitempty"`   // δ: the matrices have δI added
+}
+
+// ParseProbe reads a probe such as curvature, or curvature:5 for every fifth epoch.
+func ParseProbe(s string) (Probe, error) {
+	kind, every, given := strings.Cut(s, ":")
+	p := Probe{Kind: kind}
+	if given {
+		var err error
+		if p.Every, err = strconv.Atoi(every); err != nil || p.Every < 1 {
+			return Probe{}, fmt.Errorf("probe %q: found %q epochs, expected a whole number from 1 on\nhint: for example curvature:5", s, every)
+		}
+	}
+	return p, p.validate()
+}
+
+func (p Probe) validate() error {
+	if p == (Probe{}) {
+		return nil
+	}
+	for _, err := range []error{
+		oneOf("probe", p.Kind, []string{"curvature"}),
+		inRange("probe every", float64(p.Every), 0, 1e9),
+		inRange("probe examples", float64(p.Examples), 0, 1e9),
+		inRange("probe steps", float64(p.Steps), 0, 100),
+		inRange("probe samples", float64(p.Samples), 0, 1e6),
+		inRange("probe damping", p.Damping, 0, math.MaxFloat64),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Metrics are the names that a [Target] may give. A loss or error reaches its value from above, an
@@ -153,6 +203,11 @@ func (c Config) WithDefaults() Config {
 	def(&c.Save.Seconds, 30)
 	def(&c.Save.Epoch, 1)
 	def(&c.Save.Keep, 2)
+	if c.Probe.Kind != "" {
+		def(&c.Probe.Examples, 256)
+		def(&c.Probe.Steps, 30)
+		def(&c.Probe.Samples, 10)
+	}
 	return c
 }
 
@@ -184,6 +239,7 @@ func (c Config) Validate() error {
 		finite("save seconds", c.Save.Seconds),
 		finite("save epoch", c.Save.Epoch),
 		c.Target.validate(),
+		c.Probe.validate(),
 	}
 	for _, err := range checks {
 		if err != nil {

@@ -33,12 +33,21 @@ func (s *session[T]) loop(ctx context.Context) error {
 			s.end(Stopped, "stopped by the caller; resume continues it")
 			break
 		}
+		if s.probeDue() {
+			if err := s.probe(ctx); err != nil && ctx.Err() == nil {
+				return err
+			}
+			continue
+		}
 		if p.EvalDue {
 			if err := s.evaluation(ctx, true); err != nil {
 				if ctx.Err() != nil {
 					continue
 				}
 				return err
+			}
+			if p.Status == "" && p.Step > 0 {
+				s.limits() // of a run that was stopped after its last step
 			}
 			continue
 		}
@@ -71,6 +80,15 @@ func (s *session[T]) loop(ctx context.Context) error {
 	if p.Status == Stopped {
 		return nil
 	}
+	if s.config.Probe.Kind != "" && p.Status != Diverged && p.Probed != p.Step+1 {
+		if err := s.probe(ctx); err != nil {
+			if ctx.Err() == nil {
+				return err
+			}
+			p.Status, p.Reason, p.EvalDue = Stopped, "stopped by the caller before the last measurement of the curvature", true
+			return nil
+		}
+	}
 	if p.Status != Diverged && (p.EvalDue || len(s.history) == 0 || s.history[len(s.history)-1].Step != p.Step) {
 		if err := s.evaluation(ctx, false); err != nil {
 			if ctx.Err() == nil {
@@ -95,6 +113,9 @@ func (s *session[T]) step(ctx context.Context) (optim.Report, []int32, error) {
 	start := time.Now()
 	position := s.sampler.Position()
 	idx := s.sampler.Next(s.config.Batch)
+	if s.all != nil {
+		idx = s.all // in their own order
+	}
 	b := s.data.train.Load(idx)
 	copy(s.stats, s.net.State())
 	s.net.SetBatch(b.X, nn.Target[T]{Labels: b.Labels, Values: b.Values})

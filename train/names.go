@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/descent-ml/descent/asymptotics/rates"
 	"github.com/descent-ml/descent/catalogue"
 	"github.com/descent-ml/descent/internal/nearest"
 	"github.com/descent-ml/descent/nn"
@@ -44,12 +45,26 @@ func (c Config) validateNames() error {
 			return err
 		}
 	}
+	if err := c.validateParametrization(); err != nil {
+		return err
+	}
 	if c.Loss != "" {
 		if _, err := nn.LossByName[float64](c.Loss); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// validateParametrization checks the notation, and that the method is one of those whose rates are known. Whether the model has a rule is
+// seen when it is built.
+func (c Config) validateParametrization() error {
+	p, err := rates.Parse(c.Parametrization)
+	if err != nil || p.IsStandard() {
+		return err
+	}
+	_, err = rates.OptimizerOf(c.Method)
+	return err
 }
 
 func (c Config) validateSchedule(spec optim.Spec[float64]) error {

@@ -215,6 +215,8 @@ func (s *session[T]) recall() error {
 			}
 			e.Test.Calibration = get("test_calibration_error")
 			s.history = append(s.history, e)
+		case "probe":
+			s.probes = append(s.probes, probeOf(r))
 		}
 		return nil
 	})
@@ -227,6 +229,8 @@ func (s *session[T]) warn(message string) {
 }
 
 func (s *session[T]) emit(kind Kind, message string) { s.tell(Event{Kind: kind, Message: message}) }
+
+func (s *session[T]) emitProbe(p *ProbePoint) { s.tell(Event{Kind: EventProbe, Probe: p}) }
 
 func (s *session[T]) emitEval(e *Evaluation) { s.tell(Event{Kind: EventEval, Eval: e}) }
 

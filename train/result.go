@@ -50,6 +50,7 @@ const (
 	EventStart   Kind = "start"   // the data is loaded, the model built; Steps and Epochs are set
 	EventStep    Kind = "step"    // a training step was made
 	EventEval    Kind = "eval"    // Eval holds an evaluation
+	EventProbe   Kind = "probe"   // Probe holds a measurement of the curvature
 	EventSave    Kind = "save"    // a checkpoint was written
 	EventWarning Kind = "warning" // Message says what is wrong: a failed save, a skipped step
 	EventDone    Kind = "done"    // Message holds the status
@@ -69,6 +70,7 @@ type Event struct {
 	Elapsed  time.Duration // training steps alone
 	ETA      time.Duration // estimate until the end; 0: unknown
 	Eval     *Evaluation   // of EventEval
+	Probe    *ProbePoint   // of EventProbe
 	Message  string        // of EventWarning, EventSave, EventDone
 }
 
@@ -143,6 +145,7 @@ type Result struct {
 	CPUSeconds      float64 `json:"cpu_seconds"`   // user and system time of the process meanwhile
 	TrainSeconds    float64 `json:"train_seconds"` // training steps alone
 	EvalSeconds     float64 `json:"eval_seconds"`
+	ProbeSeconds    float64 `json:"probe_seconds,omitempty"`
 	StepsPerSecond  float64 `json:"steps_per_second"` // Steps / TrainSeconds
 	PeakMemoryBytes int64   `json:"peak_memory_bytes"`
 	Gradients       int64   `json:"gradients"` // gradient evaluations that the method asked for
@@ -150,13 +153,14 @@ type Result struct {
 	Products        int64   `json:"products,omitempty"` // Hessian or Gauss-Newton products
 	SkippedSteps    int64   `json:"skipped_steps,omitempty"`
 
-	Status       Status  `json:"status"`
-	Reason       string  `json:"reason,omitempty"` // a sentence on Status
-	Target       *Hit    `json:"target,omitempty"` // when the target was reached
-	ParamsSHA256 string  `json:"params_sha256"`
-	Run          string  `json:"run,omitempty"` // the run folder
-	Version      string  `json:"version"`
-	Extra        []Extra `json:"-"` // further quantities of the method (objective, residual)
+	Status       Status       `json:"status"`
+	Reason       string       `json:"reason,omitempty"` // a sentence on Status
+	Target       *Hit         `json:"target,omitempty"` // when the target was reached
+	ParamsSHA256 string       `json:"params_sha256"`
+	Run          string       `json:"run,omitempty"` // the run folder
+	Version      string       `json:"version"`
+	Probes       []ProbePoint `json:"probes,omitempty"` // every measurement of the curvature, in order
+	Extra        []Extra      `json:"-"`                // further quantities of the method (objective, residual)
 
 	History []Evaluation `json:"-"` // every evaluation, in order
 	Losses  []LossPoint  `json:"-"` // training curve as logged

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/descent-ml/descent/asymptotics/rates"
 	"github.com/descent-ml/descent/catalogue"
 	"github.com/descent-ml/descent/dataset"
 	"github.com/descent-ml/descent/internal/vfs"
@@ -32,6 +33,8 @@ type session[T tensor.Float] struct {
 	obj    *objective.Objective[T]
 	pool   *tensor.Pool
 	method optim.Method[T]
+	plan   rates.Plan
+	all    []int32 // the indices of all training examples, for a method that wants no other batch; else nil
 	key    tensor.Key
 
 	sampler *dataset.Sampler
@@ -45,6 +48,7 @@ type session[T tensor.Float] struct {
 	progress progress
 	base     counts // of the parts of the run before this one
 	history  []Evaluation
+	probes   []ProbePoint
 	losses   curve
 	extra    []Extra
 
@@ -104,8 +108,7 @@ func openSource[T tensor.Float](c Config) (source[T], error) {
 			val = 0 // the data set's default
 		}
 	}
-	o := dataset.Options{Dir: c.DataDir, Seed: c.DataSeed, Val: val, Label: c.Label}
-	set, err := dataset.Open(c.Data, o)
+	set, err := dataset.Open(c.Data, c.DataOptions(val))
 	if err != nil {
 		return source[T]{}, err
 	}
@@ -119,6 +122,11 @@ func openSource[T tensor.Float](c Config) (source[T], error) {
 	s := setSource[T](set)
 	s.name = c.Data
 	return s, nil
+}
+
+// DataOptions says how the data set of the configuration is opened, with the part val of it for validation.
+func (c Config) DataOptions(val float64) dataset.Options {
+	return dataset.Options{Dir: c.DataDir, Seed: c.DataSeed, Val: val, Label: c.Label, Hops: c.Hops, Operator: c.Operator}
 }
 
 func setSource[T tensor.Float](set *dataset.Set) source[T] {
@@ -153,12 +161,23 @@ func newSession[T tensor.Float](c Config, o Options, data source[T]) (*session[T
 	}
 	s.progress = newProgress()
 	s.progress.Seed = c.Seed
+	if spec.Needs&optim.AllExamples != 0 {
+		s.all = make([]int32, data.train.Len())
+		for i := range s.all {
+			s.all[i] = int32(i)
+		}
+		s.config.Batch = len(s.all)
+	}
+	if s.plan, err = planFor(c, s.model.Layout()); err != nil {
+		return nil, err
+	}
 	if s.method, err = s.newMethod(); err != nil {
 		return nil, err
 	}
 	s.net = objective.NewNetwork(s.model, s.loss, s.pool)
 	s.params = make([]T, s.model.Layout().Size())
 	nn.Initialize(s.model, s.key.Named("init"), s.params, s.net.State())
+	rates.Rescale(s.plan, s.model.Layout(), s.params)
 	s.obj = objective.New[T](s.net, s.model.Layout(), s.params)
 	s.stats = make([]T, len(s.net.State()))
 	if _, ok := s.method.(optim.Evaluated[T]); ok {
@@ -168,16 +187,27 @@ func newSession[T tensor.Float](c Config, o Options, data source[T]) (*session[T
 	return s, nil
 }
 
+// planFor returns the factors of the configuration's parametrization; the standard one has none.
+func planFor(c Config, layout *nn.Layout) (rates.Plan, error) {
+	p, err := rates.Parse(c.Parametrization)
+	if err != nil || p.IsStandard() {
+		return rates.Plan{}, err
+	}
+	return rates.PlanFor(p, layout, c.Method)
+}
+
 // newMethod makes the method with the learning rate that the guard has left.
 func (s *session[T]) newMethod() (optim.Method[T], error) {
 	settings := optim.Settings{}
 	for k, v := range s.settings {
 		settings[k] = v
 	}
-	if factor := float64(s.progress.Guard.Rate); factor != 1 {
-		settings["lr"] *= factor
+	if _, ok := settings["lr"]; ok {
+		settings["lr"] *= float64(s.progress.Guard.Rate)
 	}
-	env := optim.Env{Layout: s.model.Layout(), Pool: s.pool}
+	chain, why := nn.Chain(s.model)
+	env := optim.Env{Layout: s.model.Layout(), Pool: s.pool, RateFactors: s.plan.Rate,
+		Network: &optim.Network{Chain: chain, ChainError: why, Loss: s.loss.Name(), Examples: s.data.train.Len()}}
 	if s.config.Schedule != "" {
 		env.Schedules = map[string]string{"lr": s.config.Schedule}
 	}
@@ -248,11 +278,11 @@ func (s *session[T]) result() *Result {
 		Train: noQuality(), Val: noQuality(), Test: noQuality(),
 		WallSeconds:  float64(p.Wall) + time.Since(s.started).Seconds(),
 		CPUSeconds:   float64(p.CPU) + cpuSeconds() - s.cpuStart,
-		TrainSeconds: float64(p.Seconds), EvalSeconds: float64(p.EvalSeconds),
+		TrainSeconds: float64(p.Seconds), EvalSeconds: float64(p.EvalSeconds), ProbeSeconds: float64(p.ProbeSeconds),
 		PeakMemoryBytes: max(p.Peak, peakMemory()), SkippedSteps: p.Skipped,
 		Status: p.Status, Reason: p.Reason, Target: p.Target,
 		ParamsSHA256: paramsDigest(s.params), Run: s.options.Out, Version: s.version(), Extra: s.extra,
-		History: s.history, Losses: s.losses.points,
+		Probes: s.probes, History: s.history, Losses: s.losses.points,
 	}
 	if p.Seconds > 0 {
 		r.StepsPerSecond = float64(p.Step) / float64(p.Seconds)

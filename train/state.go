@@ -28,22 +28,24 @@ type progress struct {
 
 	Guard    guardState `json:"guard"`
 	Early    earlyState `json:"early_stop"`
-	EvalDue  bool       `json:"evaluation_due"` // the evaluation of this step is still to be made
-	HasGood  bool       `json:"has_good"`       // optimizer.safetensors holds the last good point
-	HasTrial bool       `json:"has_trial"`      // and the one on trial
-	HasBest  bool       `json:"has_best"`       // and the best parameters
+	EvalDue  bool       `json:"evaluation_due"`   // the evaluation of this step is still to be made
+	Probed   int64      `json:"probed,omitempty"` // 1 + the step of the latest probe; 0: none yet
+	HasGood  bool       `json:"has_good"`         // optimizer.safetensors holds the last good point
+	HasTrial bool       `json:"has_trial"`        // and the one on trial
+	HasBest  bool       `json:"has_best"`         // and the best parameters
 
 	Status   Status `json:"status,omitempty"` // "" while the run goes on
 	Reason   string `json:"reason,omitempty"`
 	Target   *Hit   `json:"target,omitempty"`
 	Restored bool   `json:"restored,omitempty"` // the parameters are those of the best evaluation
 
-	Seconds     exact `json:"train_seconds"`
-	EvalSeconds exact `json:"eval_seconds"`
-	Wall        exact `json:"wall_seconds"` // of the parts of the run that have ended
-	CPU         exact `json:"cpu_seconds"`
-	Peak        int64 `json:"peak_memory_bytes"`
-	Log         int64 `json:"log_position"` // bytes of metrics.jsonl
+	Seconds      exact `json:"train_seconds"`
+	EvalSeconds  exact `json:"eval_seconds"`
+	ProbeSeconds exact `json:"probe_seconds,omitempty"`
+	Wall         exact `json:"wall_seconds"` // of the parts of the run that have ended
+	CPU          exact `json:"cpu_seconds"`
+	Peak         int64 `json:"peak_memory_bytes"`
+	Log          int64 `json:"log_position"` // bytes of metrics.jsonl
 }
 
 type counts struct{ Values, Gradients, Products int64 }
@@ -201,7 +203,7 @@ func parseProgress(b []byte, c Config) (progress, error) {
 
 // validate returns an error if p, read from a file, cannot be the state of a run of c.
 func (p *progress) validate(c Config) error {
-	if p.Step < 0 || p.Seen < 0 || p.Skipped < 0 || p.Log < 0 || p.Guard.InARow < 0 || p.Early.Waited < 0 {
+	if p.Step < 0 || p.Seen < 0 || p.Skipped < 0 || p.Log < 0 || p.Probed < 0 || p.Guard.InARow < 0 || p.Early.Waited < 0 {
 		return fmt.Errorf("state.json: a counter is negative\nhint: the file was not written by descent")
 	}
 	if p.Seed != c.Seed {

@@ -22,7 +22,7 @@ const lineup = "sgd,momentum,nesterov,adagrad,rmsprop,adam,adamw,lion,schedule-f
 type compareCmd struct {
 	dataFlags
 	modelFlags
-	Methods  []string      `group:"Comparison" placeholder:"NAMES" help:"Methods, with commas; patterns such as ada* and 'all' are expanded (default ${lineup})."`
+	Methods  []string      `group:"Comparison" placeholder:"NAMES" help:"Methods, with commas; patterns such as ada*, family:curvature (first-order, matrix) and 'all' are expanded, and leave out what refuses the model (default ${lineup})."`
 	Set      []string      `group:"Comparison" placeholder:"[METHOD.]SETTING=VALUE" sep:"none" help:"A setting of one method, or of all."`
 	Seeds    int           `group:"Comparison" default:"3" help:"Number of seeds."`
 	Seed     uint64        `group:"Comparison" default:"0" help:"First seed."`
@@ -45,6 +45,7 @@ Examples:
     descent compare
     descent compare --methods sgd,adam,lion --seeds 5 --epochs 30
     descent compare --methods 'ada*' --data wine --set adam.lr=0.003
+    descent compare --methods family:curvature,adam --probe curvature
     descent compare --target test_accuracy=0.97 --tune 8
     descent compare --data mnist --budget 60s --out runs/mnist`
 }
@@ -64,6 +65,9 @@ func (c *compareCmd) Run(a *app) error {
 	}
 	info, model, parameters, err := describeTask(base)
 	if err != nil {
+		return err
+	}
+	if err := c.leaveOut(a, &config); err != nil {
 		return err
 	}
 	if config.Out == "" {
@@ -149,6 +153,45 @@ func (c *compareCmd) config() (bench.Config, error) {
 	return b, nil
 }
 
+// leaveOut takes methods out of the line-up that came from a pattern and refuse the model or the loss, and says so. One that was named
+// is left in: its refusal is the user's to see.
+func (c *compareCmd) leaveOut(a *app, b *bench.Config) error {
+	var runs []train.Config
+	var at []int
+	for i, m := range b.Methods {
+		if len(c.Methods) == 0 || contains(c.Methods, m.Name) {
+			continue
+		}
+		run := b.Base
+		run.Method, run.Settings = m.Name, m.Settings
+		runs, at = append(runs, run), append(at, i)
+	}
+	refusals, err := train.Refusals(runs)
+	if err != nil {
+		return err
+	}
+	out := map[int]bool{}
+	for k, err := range refusals {
+		if err == nil {
+			continue
+		}
+		out[at[k]] = true
+		text, _, _ := strings.Cut(err.Error(), "\n")
+		a.say("left out: %s: %s\n", b.Methods[at[k]].Name, text)
+	}
+	var kept []bench.Method
+	for i, m := range b.Methods {
+		if !out[i] {
+			kept = append(kept, m)
+		}
+	}
+	if len(kept) == 0 {
+		return usage(fmt.Errorf("no method of %s takes %s on %s\nhint: descent list methods shows all of them", strings.Join(c.Methods, ","), b.Base.Model, b.Base.Data))
+	}
+	b.Methods = kept
+	return nil
+}
+
 func contains(names []string, name string) bool {
 	for _, n := range names {
 		if n == name {
@@ -205,12 +248,21 @@ func (c *compareCmd) command(b bench.Config) string {
 	add("batch", true, b.Base.Batch)
 	add("label", c.Label != "", quoted(c.Label))
 	add("val", c.Val != 0, c.Val)
+	add("hops", c.Hops != 0, c.Hops)
+	add("operator", c.Operator != "", c.Operator)
 	add("activation", c.Activation != "", c.Activation)
 	add("init", c.Init != "", c.Init)
 	add("loss", c.Loss != "", c.Loss)
 	add("schedule", c.Schedule != "", quoted(c.Schedule))
 	add("dtype", c.Dtype != "", c.Dtype)
 	add("workers", c.Workers != 0, c.Workers)
+	if b.Base.Probe.Kind != "" {
+		probe := b.Base.Probe.Kind
+		if n := b.Base.Probe.Every; n > 0 {
+			probe = fmt.Sprintf("%s:%d", probe, n)
+		}
+		add("probe", true, probe)
+	}
 	for _, v := range c.Set {
 		s = append(s, "--set "+quoted(v))
 	}
@@ -241,7 +293,7 @@ func describeTask(c train.Config) (data, model []bench.Fact, parameters int, err
 	if val == 0 {
 		val = -1 // as package train does where nothing looks at it
 	}
-	set, err := dataset.Open(c.Data, dataset.Options{Dir: c.DataDir, Label: c.Label, Val: val, Seed: c.DataSeed})
+	set, err := dataset.Open(c.Data, c.DataOptions(val))
 	if err != nil {
 		return nil, nil, 0, err
 	}

@@ -10,28 +10,33 @@ import (
 	"github.com/descent-ml/descent/internal/nearest"
 	"github.com/descent-ml/descent/nn"
 	"github.com/descent-ml/descent/optim"
+	"github.com/descent-ml/descent/optim/curvature"
 	"github.com/descent-ml/descent/tensor"
 	"github.com/descent-ml/descent/train"
 )
 
 type describeCmd struct {
-	Name    string `arg:"" help:"Method, model or data set."`
-	Model   string `placeholder:"SPEC" help:"Model that costs are computed for (default: fits the data)."`
-	Data    string `placeholder:"NAME" help:"Data that costs are computed for (default digits)."`
-	DataDir string `placeholder:"DIR" help:"Where data sets lie."`
-	Dtype   string `name:"dtype" placeholder:"TYPE" help:"float32 (default) or float64."`
-	JSON    bool   `help:"Print one JSON object."`
+	Name    string   `arg:"" help:"Method, model or data set."`
+	Model   string   `placeholder:"SPEC" help:"Model that costs are computed for (default: fits the data)."`
+	Data    string   `placeholder:"NAME" help:"Data that costs are computed for (default digits)."`
+	Batch   int      `placeholder:"N" help:"Examples of a step that costs are computed for (default: fits the data)."`
+	Set     []string `placeholder:"SETTING=VALUE" sep:"none" help:"A setting of the method that costs are computed for; may be repeated."`
+	DataDir string   `placeholder:"DIR" help:"Where data sets lie."`
+	Dtype   string   `name:"dtype" placeholder:"TYPE" help:"float32 (default) or float64."`
+	JSON    bool     `help:"Print one JSON object."`
 }
 
 // Help shows the examples.
 func (describeCmd) Help() string {
-	return `Of a method: formula, settings with ranges and defaults, cost, paper, when to use it and when not.
+	return `Of a method: formula, settings with ranges and defaults, paper, when to use it and when not, and what a step costs on a model:
+flops, beside those of a gradient, and memory. Methods that hold parameters in blocks say which and why.
 Of a model: its layers with shapes and numbers of parameters. Of data: the same as descent data.
 
 Examples:
 
     descent describe adam
-    descent describe lion --model mlp:512,512 --data mnist
+    descent describe kfac --model mlp:512,512 --data mnist --batch 256
+    descent describe kfac --model lenet5 --set statistics-every=1
     descent describe lenet5 --data mnist
     descent describe digits`
 }
@@ -64,7 +69,7 @@ func (c *describeCmd) Run(a *app) error {
 
 // task returns the shapes that a model is built for: from the catalogue if it can be, without opening the data.
 func (c *describeCmd) task(model string) (train.Config, nn.Options, error) {
-	config := train.Config{Data: c.Data, DataDir: c.DataDir, Model: model, DType: c.Dtype}
+	config := train.Config{Data: c.Data, DataDir: c.DataDir, Model: model, DType: c.Dtype, Batch: c.Batch}
 	if config.Data == "" {
 		if info, err := nn.Describe(model); model != "" && err == nil && info.Images {
 			config.Data = "mnist"
@@ -103,28 +108,47 @@ func (c *describeCmd) method(a *app, s optim.Spec[float32]) error {
 	if err != nil {
 		return usage(err)
 	}
-	n := m.Layout().Size()
 	size := 4.0
 	if config.DType == "float64" {
 		size = 8
 	} else if config.DType != "" && config.DType != "float32" {
 		return usage(fmt.Errorf("--dtype: found %q, expected float32 or float64\nhint: leave it out for float32", config.DType))
 	}
-	state := s.MemoryFloats * float64(n) * size
+	if c.Batch < 0 {
+		return usage(fmt.Errorf("--batch: found %d, expected a number from 1 on\nhint: leave it out for the data's default", c.Batch))
+	}
+	given, err := parseSettings(c.Set)
+	if err != nil {
+		return err
+	}
+	full, err := s.Complete(given)
+	if err != nil {
+		return usage(err)
+	}
+	cost := costOf(s, m, options.Input, full, config.Batch, size)
+	var blocks curvature.Registration
+	if largest, ok := full["largest-factor"]; ok {
+		blocks = curvature.Register(m.Layout(), int(largest))
+	}
 	if c.JSON {
 		settings := []settingObject{}
 		for _, x := range s.Settings {
 			settings = append(settings, settingObject{x.Name, x.Default, x.Range(), x.Log, x.Common, x.Doc})
 		}
-		return a.json(map[string]any{"kind": "method", "name": s.Name, "title": s.Title, "formula": s.Formula, "paper": s.Paper, "when": s.When,
-			"when_not": s.WhenNot, "settings": settings, "memory_floats": s.MemoryFloats, "gradients_per_step": s.GradientsPerStep,
-			"model": config.Model, "data": config.Data, "parameters": n, "state_bytes": state})
+		object := map[string]any{"kind": "method", "name": s.Name, "title": s.Title, "formula": s.Formula, "paper": s.Paper, "when": s.When,
+			"when_not": s.WhenNot, "settings": settings, "memory_floats": s.MemoryFloats, "gradients_per_step": s.GradientsPerStep, "needs": s.Needs.String(),
+			"model": config.Model, "data": config.Data, "parameters": m.Layout().Size(), "state_bytes": cost.Method.Bytes, "cost": cost}
+		if blocks != nil {
+			object["blocks"] = blockObjects(blocks)
+		}
+		return a.json(object)
 	}
 	a.printf("%s: %s\n\n%s\n", paint(a.paintOut, "1", s.Name), s.Title, indent(s.Formula, "    "))
-	a.printf("%s%s%s", labelled("paper", s.Paper), labelled("when", s.When), labelled("when not", s.WhenNot))
-	passes := fmt.Sprintf("%s of the batch in a step (forward and backward)", plural(s.GradientsPerStep, "gradient"))
-	a.printf("%s", labelled("cost", fmt.Sprintf("%s kept for each parameter; %s. For %s on %s: %s parameters, %s of state beside %s of parameters.",
-		numbers(s.MemoryFloats), passes, config.Model, config.Data, grouped(n), byteSize(state), byteSize(float64(n)*size))))
+	a.printf("%s%s%s%s", labelled("paper", s.Paper), labelled("when", s.When), labelled("when not", s.WhenNot), labelled("needs", s.Needs.String()))
+	a.printf("\nCost on %s, %s, batch %d, %s:\n\n%s", config.Model, config.Data, config.Batch, orElse(config.DType, "float32"), indent(cost.table(), "  "))
+	if blocks != nil {
+		a.printf("\nWhich parameters are held by which block:\n\n%s", indent(blocks.String(), "  "))
+	}
 	var own, common [][]string
 	for _, x := range s.Settings {
 		row := []string{x.Name, strconv.FormatFloat(x.Default, 'g', -1, 64), x.Range(), x.Doc}
@@ -143,16 +167,6 @@ func (c *describeCmd) method(a *app, s optim.Spec[float32]) error {
 	}
 	a.printf("\ntry it: descent train --method %s\n", s.Name)
 	return nil
-}
-
-func numbers(n float64) string {
-	switch n {
-	case 0:
-		return "nothing"
-	case 1:
-		return "1 number"
-	}
-	return number(n) + " numbers"
 }
 
 // layerObject is a parameter in JSON.

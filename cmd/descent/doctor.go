@@ -2,11 +2,14 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"strings"
 
 	"github.com/descent-ml/descent/dataset"
+	"github.com/descent-ml/descent/internal/lapack"
 	"github.com/descent-ml/descent/internal/simd"
+	"github.com/descent-ml/descent/linalg"
 )
 
 type doctorCmd struct {
@@ -109,5 +112,45 @@ func examine(m machine, dataDir string) []finding {
 	f = append(f, data)
 	blas := findLibrary("libopenblas.so*", "openblas-pthread/libopenblas.so*")
 	f = append(f, finding{Name: "libraries", Value: "none needed" + map[bool]string{true: "; OpenBLAS for the benchmarks: " + blas, false: ""}[blas != ""], Good: true})
+	f = append(f, lapackFinding())
+	return f
+}
+
+// lapackFinding says whether a LAPACK is there, built in and in use, and how its eigensolver compares with this program's.
+func lapackFinding() finding {
+	f := finding{Name: "lapack", Good: true}
+	asked := os.Getenv(lapack.Variable) != "" && os.Getenv(lapack.Variable) != "0"
+	paths := lapack.Find()
+	if !lapack.Built {
+		f.Value = "not built in, not needed"
+		if len(paths) > 0 {
+			f.Value += "; on this machine: " + paths[0] + " (go build -tags lapack)"
+		}
+		if asked {
+			f.Good, f.Advice = false, lapack.Variable+" is set, but this program cannot open libraries: build it with go build -tags lapack, on linux or darwin"
+		}
+		return f
+	}
+	library, err := lapack.Use()
+	switch {
+	case err != nil:
+		f.Good, f.Value, f.Advice = false, "asked for and not in use: this program's eigensolver is", err.Error()
+		return f
+	case library != nil:
+		f.Value = "in use: " + library.Path
+		f.Advice = "results differ in their last bits from those of machines without this library"
+	case len(paths) == 0:
+		f.Value = "not found, not needed"
+		return f
+	default:
+		if library, err = lapack.OpenFirst(); err != nil {
+			f.Value = "found, cannot be used: " + paths[0]
+			return f
+		}
+		f.Value = "found, not in use: " + library.Path + " (" + lapack.Variable + "=1)"
+	}
+	if own, other, err := linalg.LAPACKSpeed(512); err == nil {
+		f.Value += fmt.Sprintf("; order 512, one thread: %.0f ms, this program's own %.0f ms", other.Seconds()*1e3, own.Seconds()*1e3)
+	}
 	return f
 }

@@ -8,10 +8,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/descent-ml/descent/altmin"
 	"github.com/descent-ml/descent/catalogue"
 	"github.com/descent-ml/descent/dataset"
 	"github.com/descent-ml/descent/internal/nearest"
 	"github.com/descent-ml/descent/nn"
+	"github.com/descent-ml/descent/optim"
+	"github.com/descent-ml/descent/optim/curvature"
+	"github.com/descent-ml/descent/optim/matrix"
 	"github.com/descent-ml/descent/train"
 )
 
@@ -21,6 +25,9 @@ type dataFlags struct {
 	DataDir string  `group:"Data" placeholder:"DIR" help:"Where data sets lie (default: DESCENT_DATA, else the user's cache folder)."`
 	Label   string  `group:"Data" placeholder:"COLUMN" help:"Column of a .csv file to predict (default: the last)."`
 	Val     float64 `group:"Data" placeholder:"FRACTION" help:"Part of the training examples set apart for validation (default: none, or 0.1 where something looks at it)."`
+
+	Hops     int    `group:"Data" placeholder:"N" help:"Of a graph: how far the features of nodes spread (default 4; -1: not at all)."`
+	Operator string `group:"Data" placeholder:"NAME" help:"Of a graph: how they spread: renormalized (default), random-walk, pagerank or self-looped."`
 }
 
 // modelFlags say which model, and how it is trained whatever the method.
@@ -35,6 +42,7 @@ type modelFlags struct {
 	Batch      int           `group:"Training" placeholder:"N" help:"Examples of one step (default: fits the data)."`
 	Schedule   string        `group:"Training" placeholder:"SPEC" help:"Of the learning rate, such as cosine or warmup:0.1,cosine."`
 	Dtype      string        `name:"dtype" group:"Training" placeholder:"TYPE" help:"float32 (default) or float64."`
+	Probe      probeFlag     `group:"Training" placeholder:"curvature[:N]" help:"Measure the eigenvalues of the curvature at the start, after 1, 2, 4, 8, … (or every N) epochs and at the end."`
 	Workers    int           `group:"Training" placeholder:"N" help:"Threads; the result does not depend on it (default: all processors)."`
 }
 
@@ -44,6 +52,8 @@ func (f dataFlags) overlay(c *train.Config) {
 	set(&c.DataDir, f.DataDir)
 	set(&c.Label, f.Label)
 	set(&c.Val, f.Val)
+	set(&c.Hops, f.Hops)
+	set(&c.Operator, f.Operator)
 }
 
 func (f modelFlags) overlay(c *train.Config) {
@@ -58,6 +68,18 @@ func (f modelFlags) overlay(c *train.Config) {
 	set(&c.Schedule, f.Schedule)
 	set(&c.DType, f.Dtype)
 	set(&c.Workers, f.Workers)
+	set(&c.Probe.Kind, f.Probe.Kind)
+	set(&c.Probe.Every, f.Probe.Every)
+}
+
+// probeFlag is what --probe says.
+type probeFlag struct{ train.Probe }
+
+// UnmarshalText reads curvature or curvature:5.
+func (f *probeFlag) UnmarshalText(b []byte) error {
+	var err error
+	f.Probe, err = train.ParseProbe(string(b))
+	return err
 }
 
 func set[T comparable](to *T, v T) {
@@ -163,6 +185,16 @@ func expandMethods(wanted []string) ([]string, error) {
 		if w == "all" {
 			w = "*"
 		}
+		if family, ok := strings.CutPrefix(w, "family:"); ok {
+			members, err := familyMembers(family)
+			if err != nil {
+				return nil, err
+			}
+			for _, n := range members {
+				add(n)
+			}
+			continue
+		}
 		found := false
 		for _, n := range all {
 			if ok, err := path.Match(w, n); err == nil && ok {
@@ -173,6 +205,31 @@ func expandMethods(wanted []string) ([]string, error) {
 		if !found {
 			return nil, usage(unknownMethod(w, all))
 		}
+	}
+	return names, nil
+}
+
+// families are the tables that the catalogue is made of.
+func families() map[string][]optim.Spec[float32] {
+	return map[string][]optim.Spec[float32]{"first-order": optim.Table[float32](), "curvature": curvature.Table[float32](), "matrix": matrix.Table[float32](),
+		"alternating": altmin.Table[float32]()}
+}
+
+// familyMembers returns the names of a family.
+func familyMembers(family string) ([]string, error) {
+	all := families()
+	specs, ok := all[family]
+	if !ok {
+		known := make([]string, 0, len(all))
+		for k := range all {
+			known = append(known, k)
+		}
+		sort.Strings(known)
+		return nil, usage(fmt.Errorf("there is no family %q of methods\nhint: %s", family, nearest.Hint(family, known, "the families are "+strings.Join(known, ", "))))
+	}
+	var names []string
+	for _, s := range specs {
+		names = append(names, s.Name)
 	}
 	return names, nil
 }

@@ -208,7 +208,7 @@ func TestJSONOfTheOtherVerbs(t *testing.T) {
 func TestDescribeShowsTheCost(t *testing.T) {
 	// 8·8 inputs, 10 outputs: 64·32+32 + 32·10+10 = 2410 parameters, two numbers of 4 bytes for each.
 	o := descent(t, "describe", "adam", "--model", "mlp:32").want(t, 0)
-	for _, want := range []string{"2,410 parameters", "2 numbers kept for each parameter", byteSize(2410 * 8), "beta1", "[0, 1)"} {
+	for _, want := range []string{"2,410 numbers", "2.00  kept from step to step", "nothing but gradients", byteSize(2410 * 8), "beta1", "[0, 1)"} {
 		if !strings.Contains(o.stdout, want) {
 			t.Errorf("describe adam lacks %q:\n%s", want, o.stdout)
 		}

@@ -40,6 +40,9 @@ func pageOf(c *bench.Comparison) *report.Page {
 	if base.Schedule != "" {
 		p.Protocol = append(p.Protocol, report.Fact{Name: "Schedule", Value: base.Schedule})
 	}
+	if base.Probe.Kind != "" {
+		p.Protocol = append(p.Protocol, report.Fact{Name: "Curvature", Value: probeText(base.Probe)})
+	}
 	p.Protocol = append(p.Protocol,
 		report.Fact{Name: "Bad steps", Value: fmt.Sprintf("%s; diverged after %d in a row", base.Guard.Policy, base.Guard.Limit)})
 	if len(c.Methods) > 1 {
@@ -130,6 +133,9 @@ func methodOf(c *bench.Comparison, m bench.Method) report.Method {
 			score := func(s bench.Score) report.Score { return report.Score{Loss: float64(s.Loss), Metric: s.Metric(kind)} }
 			run.Points = append(run.Points, report.Point{Step: pt.Step, Examples: pt.Examples, Epoch: float64(pt.Epoch), Seconds: float64(pt.Seconds),
 				Train: score(pt.Train), Val: score(pt.Val), Test: score(pt.Test), GradNorm: float64(pt.GradNorm), StepSize: float64(pt.Rate), BatchLoss: nan})
+		}
+		for _, pt := range r.Probes {
+			run.Probes = append(run.Probes, report.Probe{Step: pt.Step, Examples: pt.Examples, Epoch: float64(pt.Epoch), Seconds: pt.Seconds, Values: pt.Values})
 		}
 		out.Runs = append(out.Runs, run)
 	}

@@ -38,6 +38,7 @@ Examples:
     descent train --data mnist --model lenet5 --method adam --set lr=0.002 --epochs 5
     descent train --data table.csv --label price --model mlp:64 --method adamw
     descent train --method momentum --schedule warmup:0.05,cosine --budget 60s
+    descent train --method kfac --probe curvature
     descent train --config run.yaml --json`
 }
 
@@ -165,6 +166,9 @@ func settingsTable(c train.Config) (string, error) {
 	if c.EarlyStop.Patience > 0 {
 		rows = append(rows, []string{"patience", strconv.Itoa(c.EarlyStop.Patience), "evaluations without a better validation loss"})
 	}
+	if c.Probe.Kind != "" {
+		rows = append(rows, []string{"probe", c.Probe.Kind, probeText(c.Probe)})
+	}
 	rows = append(rows, []string{"guard", c.Guard.Policy, fmt.Sprintf("steps that are not finite; diverged after %d in a row", c.Guard.Limit)})
 	for _, s := range spec.Settings {
 		note := s.Doc
@@ -220,6 +224,8 @@ func runProgress(a *app, p *progress) func(train.Event) {
 			p.line(fmt.Sprintf("%8d %6d %9s  %10s %10s %10s  %12s %12s", v.Step, v.Epoch, secondsText(v.Seconds),
 				number(v.Train.Loss), number(v.Val.Loss), number(v.Test.Loss),
 				metricText(kind, v.Metric("val_"+kind)), metricText(kind, v.Metric("test_"+kind))))
+		case train.EventProbe:
+			p.line(a.faint(probeLine(e.Probe)))
 		case train.EventWarning:
 			p.line(a.red("warning:") + " " + e.Message)
 		}
@@ -275,13 +281,18 @@ func fullReport(r *train.Result) string {
 	}
 	b.WriteString("\n\n")
 	b.WriteString(indent(qualityTable(&train.Evaluation{Train: r.Train, Val: r.Val, Test: r.Test}), "  "))
-	other := r.WallSeconds - r.TrainSeconds - r.EvalSeconds
+	other := r.WallSeconds - r.TrainSeconds - r.EvalSeconds - r.ProbeSeconds
+	probes := ""
+	if n := len(r.Probes); n > 0 {
+		b.WriteString("\n" + indent(probeTable(&r.Probes[0], &r.Probes[n-1]), "  "))
+		probes = fmt.Sprintf(" + %s %s", plural(n, "probe"), secondsText(r.ProbeSeconds))
+	}
 	rows := [][]string{
 		{"model", fmt.Sprintf("%s, %s parameters, %s loss, %s", r.Model, grouped(r.Parameters), r.Loss, r.DType)},
 		{"settings", settingsText(inUse(r.Method, r.Settings))},
 		{"steps", fmt.Sprintf("%s in %s, %s examples, batch %d, seed %d", grouped(r.Steps), plural(r.Epochs, "epoch"), grouped(r.Examples), r.Batch, r.Seed)},
 		{"evaluations", fmt.Sprintf("%s gradients, %s values, %s products; %s skipped", grouped(r.Gradients), grouped(r.Values), grouped(r.Products), plural(int(r.SkippedSteps), "step"))},
-		{"time", fmt.Sprintf("%s s = training %s + evaluation %s + other %s; CPU %s s", secondsText(r.WallSeconds), secondsText(r.TrainSeconds), secondsText(r.EvalSeconds), secondsText(other), secondsText(r.CPUSeconds))},
+		{"time", fmt.Sprintf("%s s = training %s + evaluation %s%s + other %s; CPU %s s", secondsText(r.WallSeconds), secondsText(r.TrainSeconds), secondsText(r.EvalSeconds), probes, secondsText(other), secondsText(r.CPUSeconds))},
 		{"speed", fmt.Sprintf("%s steps a second", number(r.StepsPerSecond))},
 		{"memory", byteSize(float64(r.PeakMemoryBytes)) + " at the peak"},
 		{"sha-256", r.ParamsSHA256},

@@ -69,15 +69,18 @@ function quantile(sorted, q) {
 
 // State and controls ----------------------------------------------------------------------------
 const has = c => methods.some(m => m.runs.some(r => r.columns[c]));
+const probed = c => methods.some(m => m.runs.some(r => r.probes && r.probes[c]));
 const manySeeds = methods.some(m => m.runs.length > 1);
 const splits = [["train", "Train"], ["val", "Validation"], ["test", "Test"]].filter(([s]) => has(s + ".loss") || has(s + ".metric"));
 const state = {
   split: (splits.find(([s]) => s === data.split) || splits[splits.length - 1] || ["test"])[0],
-  x: "steps", band: manySeeds ? "range" : "none", logX: false, logY: true,
+  x: "steps", matrix: "ggn", side: "both", band: manySeeds ? "range" : "none", logX: false, logY: true,
 };
 const options = {
   split: splits,
   x: [["steps", "Steps"], ["examples", "Examples"], ["epochs", "Epochs"], ["seconds", "Seconds"]].filter(([c]) => has(c)),
+  matrix: [["ggn", "Gauss–Newton"], ["hessian", "Hessian"]].filter(([c]) => probed(c + "_max")),
+  side: probed("preconditioned_ggn_max") ? [["both", "Both"], ["plain", "Plain"], ["preconditioned", "Preconditioned"]] : [],
   band: manySeeds ? [["range", "Least to greatest"], ["quartiles", "Quartiles"], ["none", "None"]] : [],
 };
 for (const box of document.querySelectorAll(".control")) {
@@ -124,14 +127,14 @@ function focus(m) {
 
 // Curves ----------------------------------------------------------------------------------------
 // At each evaluation, the median over the runs that got there; the curve ends where fewer than half did.
-function curve(m, column) {
-  const runs = m.runs.filter(r => r.columns[column] && r.columns[state.x]);
+function curve(m, column, source = r => r.columns) {
+  const all = m.runs.map(source), runs = all.filter(c => c && c[column] && c[state.x]);
   const t = [[], [], [], []];
   for (let k = 0; ; k++) {
-    const here = runs.filter(r => k < r.columns[state.x].length);
+    const here = runs.filter(c => k < c[state.x].length);
     if (!here.length || 2 * here.length < m.runs.length) break;
-    const x = here.map(r => r.columns[state.x][k]).filter(v => v != null).sort((a, b) => a - b);
-    const y = here.map(r => r.columns[column][k]).filter(v => v != null).sort((a, b) => a - b);
+    const x = here.map(c => c[state.x][k]).filter(v => v != null).sort((a, b) => a - b);
+    const y = here.map(c => c[column][k]).filter(v => v != null).sort((a, b) => a - b);
     if (!x.length || !y.length || 2 * y.length < m.runs.length) continue;
     const at = quantile(x, .5);
     if (t[0].length && at <= t[0][t[0].length - 1]) continue;
@@ -169,10 +172,10 @@ function chart(spec) {
     const series = [{}], bands = [], owner = [null];
     for (const c of curves) {
       const at = series.length, m = c.method;
-      const alpha = () => plot.focus && plot.focus !== m ? .15 : 1;
+      const alpha = () => plot.focus && plot.focus !== m && plot.focus !== m.of ? .15 : 1;
       const base = {spanGaps: true, points: {show: false}};
-      series.push({...base, label: m.name, width: 2, dash: m.dash, show: m.shown,
-        stroke: () => fade(colour(m), alpha()), points: {show: !!points || c.table[0].length === 1, size: 5, fill: () => fade(colour(m), alpha()), width: 0}});
+      series.push({...base, label: m.name, width: m.of ? 1 : 2, dash: m.dash, show: m.shown,
+        stroke: () => fade(colour(m), alpha()), points: {show: !!points || c.table[0].length === 1, size: m.of ? 7 : 5, stroke: () => fade(colour(m), alpha()), fill: () => m.of ? css("--paper") : fade(colour(m), alpha()), width: m.of ? 1.5 : 0}});
       owner.push(m);
       if (c.table.length > 2) {
         series.push({...base, stroke: "transparent", width: 0, show: m.shown}, {...base, stroke: "transparent", width: 0, show: m.shown});
@@ -234,7 +237,9 @@ function logRange(lo, hi, kind, curves, target) {
   if (lo == null || hi == null || lo <= 0) return [.1, 1];
   if (target != null && target > 0) { lo = Math.min(lo, target); hi = Math.max(hi, target); }
   const pad = Math.max(1.06, (hi / lo) ** .04);
-  return [lo / pad, hi * pad];
+  // From a whole number of its power of ten: the lines of the axis are counted from there.
+  const ten = 10 ** Math.floor(Math.log10(lo / pad));
+  return [Math.floor(lo / pad / ten) * ten, hi * pad];
 }
 // On a logarithmic axis only the powers of ten have a line and a label, and 2 and 5 if there are few.
 const labelled = (u, values) => {
@@ -335,6 +340,18 @@ if (splits.length || has("batch_loss")) {
     $("chart-" + column).parentElement.hidden = false;
     chart({box: "chart-" + column, title: () => title, read: read(() => column, "", () => state.logY)});
   }
+}
+if (options.matrix.length) {
+  $("curvature").hidden = false;
+  // The preconditioned curve of a method has its colour and dashes, is thin with open points, and follows its button.
+  const after = methods.map(m => Object.create(m, {of: {value: m}, name: {value: m.name + ", preconditioned"}}));
+  const source = r => r.probes;
+  for (const [quantity, title] of [["max", "Largest eigenvalue"], ["trace", "Trace"], ["condition", "Condition number, at least"], ["spread", "Largest over mean eigenvalue"]])
+    chart({box: "chart-" + quantity, title: () => title, read: () => ({
+      curves: [...(state.side === "preconditioned" ? [] : methods.map(m => ({method: m, table: curve(m, state.matrix + "_" + quantity, source)}))),
+        ...(state.side === "plain" ? [] : after.map(m => ({method: m, table: curve(m, "preconditioned_" + state.matrix + "_" + quantity, source)})))].filter(c => c.table),
+      logX: state.logX, logY: true, kind: "", xKind: xKinds[state.x], xLabel: xNames[state.x], points: true,
+    })});
 }
 const extra = [...document.querySelectorAll("#curves figure")].slice(2).filter(f => !f.hidden);
 if (extra.length === 1) extra[0].classList.add("wide", "low");
