@@ -319,6 +319,23 @@ func SiLU[T tensor.Float](x Var[T]) Var[T] { return applyFunc(tensor.SiLU, x, 0)
 // HardTanh returns x cut to [−1, 1].
 func HardTanh[T tensor.Float](x Var[T]) Var[T] { return applyFunc(tensor.HardTanh, x, 0) }
 
+// Step returns 1 where x is positive and 0 elsewhere. Its derivative is zero almost everywhere; differentiation takes that of
+// [HardTanh] in its place, 1 in (−1, 1] and 0 elsewhere: the straight-through estimator (Bengio, Léonard and Courville, 2013;
+// Hubara et al., 2016), with which gradient methods can be run, though nothing that they compute is a derivative.
+func Step[T tensor.Float](x Var[T]) Var[T] {
+	y := x.tape.out(x.Shape())
+	d, v := y.Data(), x.Value().Data()
+	x.tape.ws.Pool().Range(len(d), 1<<14, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			d[i] = 0
+			if v[i] > 0 {
+				d[i] = 1
+			}
+		}
+	})
+	return x.tape.recordUnary(tensor.HardTanh, y, x, 0)
+}
+
 func applyFunc[T tensor.Float](f tensor.Func, x Var[T], p float64) Var[T] {
 	y := x.tape.out(x.Shape())
 	tensor.Apply(x.tape.ws, y, f, x.Value(), p)

@@ -25,6 +25,7 @@ func activations[T tensor.Float]() []activationRule[T] {
 		{"silu", "x / (1 + exp(−x))", autodiff.SiLU[T]},
 		{"softplus", "log(1 + exp(x))", autodiff.Softplus[T]},
 		{"hard-tanh", "min(max(x, −1), 1)", autodiff.HardTanh[T]},
+		{"step", "1 if x > 0, else 0; gradient methods see 1 where |x| ≤ 1 (straight-through), alternating minimisation the step itself", autodiff.Step[T]},
 		{"identity", "x", func(x v) v { return x }},
 	}
 }

@@ -195,6 +195,12 @@ func TestActivations(t *testing.T) {
 		"softplus":   func(x float64) float64 { return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) },
 		"hard-tanh":  func(x float64) float64 { return min(max(x, -1), 1) },
 		"identity":   func(x float64) float64 { return x },
+		"step": func(x float64) float64 {
+			if x > 0 {
+				return 1
+			}
+			return 0
+		},
 	}
 	x := tensor.FromSlice([]float64{-3, -1.2, -0.5, 0, 0.3, 0.9, 2.5}, 7, 1)
 	for _, name := range nn.Activations() {
