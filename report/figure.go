@@ -25,6 +25,7 @@ type Axis struct {
 	Log   bool
 	// From and To bound the axis where they differ; otherwise the data do.
 	From, To float64
+	Ticks    []float64 // where to put ticks; nil: at round numbers
 }
 
 // Mark is how a series is drawn.
@@ -59,7 +60,7 @@ const drawingCSS = `.drawing text { font: 12px system-ui, -apple-system, "Segoe 
 .drawing .thin { fill: none; stroke-width: 1; opacity: .28; }
 .drawing .dashed { stroke-dasharray: 6 4; stroke-linecap: butt; }
 .drawing .band { opacity: .2; stroke: none; }
-.drawing .bar { fill: none; stroke-width: 1.3; }
+.drawing .whisker { fill: none; stroke-width: 1.3; }
 `
 
 // Write writes the drawing as an SVG file with its own colours, light or dark by the reader's scheme, and its title.
@@ -138,8 +139,20 @@ func bounds(a Axis, values []float64, margin float64) scale {
 	return s
 }
 
-// ticks returns round numbers on the scale with their labels.
-func (s scale) ticks(count int) (at []float64, label []string) {
+// ticks returns round numbers on the scale with their labels, or those that the axis asks for.
+func (s scale) ticks(a Axis, count int) (at []float64, label []string) {
+	for _, v := range a.Ticks {
+		if u := s.at(v); s.ok(v) && u > -1e-9 && u < 1+1e-9 {
+			at, label = append(at, v), append(label, short(v, 0))
+		}
+	}
+	if len(at) > 0 {
+		return at, label
+	}
+	if s.log && s.hi-s.lo < 0.35 { // less than a factor of two: as on a plain axis
+		plain := scale{lo: math.Pow(10, s.lo), hi: math.Pow(10, s.hi)}
+		return plain.ticks(Axis{}, count)
+	}
 	if !s.log {
 		step := math.Pow(10, math.Floor(math.Log10((s.hi-s.lo)/float64(count))))
 		for _, m := range []float64{1, 2, 5, 10} {
@@ -148,7 +161,7 @@ func (s scale) ticks(count int) (at []float64, label []string) {
 				break
 			}
 		}
-		for k := math.Ceil(s.lo / step); k*step <= s.hi*(1+1e-12)+1e-300; k++ {
+		for k := math.Ceil(s.lo/step - 1e-9); k*step <= s.hi*(1+1e-12)+1e-300; k++ {
 			v := k * step
 			at, label = append(at, v), append(label, short(v, step))
 		}
@@ -195,6 +208,9 @@ func short(v, gap float64) string {
 			return "−" + text
 		}
 		return strings.Replace(m, "-", "−", 1) + "·" + text
+	}
+	if a >= 1e4 {
+		return strings.Replace(strconv.FormatFloat(v, 'f', 0, 64), "-", "−", 1)
 	}
 	return strings.Replace(strconv.FormatFloat(v, 'g', 4, 64), "-", "−", 1)
 }
@@ -286,7 +302,7 @@ func keyRows(named []Series, width float64) [][]Series {
 }
 
 func (f *Figure) axes(b *strings.Builder, fr frame) {
-	at, label := fr.x.ticks(8)
+	at, label := fr.x.ticks(f.X, 8)
 	last := math.Inf(-1)
 	for i, v := range at {
 		x := fr.px(v)
@@ -296,7 +312,7 @@ func (f *Figure) axes(b *strings.Builder, fr frame) {
 			last = x + half
 		}
 	}
-	at, label = fr.y.ticks(7)
+	at, label = fr.y.ticks(f.Y, 7)
 	for i, v := range at {
 		y := fr.py(v)
 		fmt.Fprintf(b, `<line class="grid" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/><text x="%.1f" y="%.1f" text-anchor="end">%s</text>`,
@@ -372,7 +388,7 @@ func (s Series) draw(b *strings.Builder, fr frame) {
 				if fr.y.ok(s.Low[i]) {
 					low = fr.py(s.Low[i])
 				}
-				fmt.Fprintf(b, `<path class="bar" stroke="%s" d="M%.1f %.1fV%.1fM%.1f %.1fh6M%.1f %.1fh6"/>`, colour, x, low, fr.py(s.High[i]), x-3, low, x-3, fr.py(s.High[i]))
+				fmt.Fprintf(b, `<path class="whisker" stroke="%s" d="M%.1f %.1fV%.1fM%.1f %.1fh6M%.1f %.1fh6"/>`, colour, x, low, fr.py(s.High[i]), x-3, low, x-3, fr.py(s.High[i]))
 			}
 			s.disk(b, colour, x, fr.py(s.Y[i]))
 		}

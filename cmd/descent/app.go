@@ -33,6 +33,7 @@ type app struct {
 	width          int  // of that terminal
 	paintOut       bool // colours on stdout
 	paintErr       bool // colours on stderr
+	args           []string
 }
 
 // verbs is the grammar of the command line.
@@ -46,6 +47,7 @@ type verbs struct {
 	Describe   describeCmd   `cmd:"" help:"Explain a method, a model or a data set."`
 	Data       dataCmd       `cmd:"" help:"Show data sets: what is here, and how to get what is not."`
 	Report     reportCmd     `cmd:"" help:"Make one self-contained HTML file from runs."`
+	Limits     limitsCmd     `cmd:"" help:"Predict wide networks before training, with error bars."`
 	Doctor     doctorCmd     `cmd:"" help:"Show what this machine has, and what to do about gaps."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 	Completion completionCmd `cmd:"" help:"Print a script that completes names in the shell."`
@@ -82,6 +84,8 @@ func (a *app) run(args []string) (status int) {
 			status = a.internalError(p, args)
 		}
 	}()
+	a.args = args
+	args = joinNegative(args)
 	var v verbs
 	parser, err := kong.New(&v,
 		kong.Name("descent"),
@@ -104,6 +108,19 @@ func (a *app) run(args []string) (status int) {
 	return a.report(c.Run(a))
 }
 
+// joinNegative joins options and negative numbers after them, which the parser takes for short options.
+func joinNegative(args []string) []string {
+	var out []string
+	for i, s := range args {
+		if i > 0 && len(s) > 1 && s[0] == '-' && strings.ContainsRune(".0123456789", rune(s[1])) && strings.HasPrefix(args[i-1], "--") && len(args[i-1]) > 2 && !strings.Contains(args[i-1], "=") {
+			out[len(out)-1] += "=" + s
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
 // parseError adds the nearest verbs to the parser's error where it is about a verb.
 func parseError(p *kong.Kong, args []string, err error) error {
 	message := err.Error()
@@ -115,6 +132,18 @@ func parseError(p *kong.Kong, args []string, err error) error {
 		}
 		if !isVerb {
 			return fmt.Errorf("there is no verb %q\nhint: %s", first, nearest.Hint(first, known, "the verbs are "+strings.Join(known, ", ")))
+		}
+		if node := nodeOf(p.Model, args); len(node.Children) > 0 {
+			var below []string
+			for _, c := range node.Children {
+				below = append(below, c.Name)
+			}
+			if len(args) > 1 && !strings.HasPrefix(args[1], "-") {
+				return fmt.Errorf("there is no verb %q of descent %s\nhint: %s", args[1], first, nearest.Hint(args[1], below, "the verbs are "+strings.Join(below, ", ")))
+			}
+			return fmt.Errorf("descent %s needs a verb of its own\nhint: %s", first, "the verbs are "+strings.Join(below, ", "))
+		} else if node.Name != first {
+			first += " " + node.Name
 		}
 		return fmt.Errorf("%s\nhint: descent %s --help shows all options with examples", message, first)
 	}
@@ -190,6 +219,15 @@ func (a *app) internalError(p any, args []string) int {
 	}
 	fmt.Fprintf(a.stderr, "%s this is a defect of descent; please report it at https://github.com/descent-ml/descent/issues with %s\n", a.bold("hint:"), where)
 	return failed
+}
+
+// command is the command line as it was typed.
+func (a *app) command() string {
+	words := []string{"descent"}
+	for _, w := range a.args {
+		words = append(words, quoted(w))
+	}
+	return strings.Join(words, " ")
 }
 
 // json prints v as the one object on standard output.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -82,16 +83,17 @@ func candidates(model *kong.Application, words []string) []string {
 	}
 	last := words[len(words)-1]
 	var all []string
-	switch {
+	switch node := nodeOf(model, words[:len(words)-1]); {
 	case len(words) == 1:
 		all = append(verbNames(model), "--help")
+	case node != model.Node && len(node.Children) > 0:
+		for _, c := range node.Children {
+			all = append(all, c.Name)
+		}
+		all = append(all, "--help")
 	case strings.HasPrefix(last, "-"):
-		for _, verb := range model.Children {
-			if verb.Name == words[0] {
-				for _, f := range verb.Flags {
-					all = append(all, "--"+f.Name)
-				}
-			}
+		for _, f := range node.Flags {
+			all = append(all, "--"+f.Name)
 		}
 		all = append(all, "--help")
 	default:
@@ -107,6 +109,19 @@ func candidates(model *kong.Application, words []string) []string {
 		}
 	}
 	return found
+}
+
+// nodeOf returns the verb that the words begin with.
+func nodeOf(model *kong.Application, words []string) *kong.Node {
+	node := model.Node
+	for _, w := range words {
+		i := slices.IndexFunc(node.Children, func(c *kong.Node) bool { return c.Name == w })
+		if i < 0 {
+			break
+		}
+		node = node.Children[i]
+	}
+	return node
 }
 
 // values returns the names that fit after an option, or as the argument of a verb.

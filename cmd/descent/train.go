@@ -18,6 +18,7 @@ type trainCmd struct {
 	modelFlags
 	Method   string   `group:"Training" placeholder:"NAME" help:"Training method (default adam); descent list methods shows all."`
 	Set      []string `group:"Training" placeholder:"SETTING=VALUE" sep:"none" help:"A setting of the method; may be repeated."`
+	Rule     string   `name:"parametrization" group:"Training" placeholder:"RULE" help:"How rates and initial scales depend on the width: standard (default), mup[@BASE], ntk or gamma:G,...; descent limits rates shows them."`
 	Seed     *uint64  `group:"Training" placeholder:"N" help:"Of the initial parameters, the batches and dropout (default 0)."`
 	Target   string   `group:"Length" placeholder:"METRIC=VALUE" help:"Stop when it is met, such as test_accuracy=0.97."`
 	Patience int      `group:"Length" placeholder:"N" help:"Stop after N evaluations without a better validation loss."`
@@ -39,6 +40,7 @@ Examples:
     descent train --data table.csv --label price --model mlp:64 --method adamw
     descent train --method momentum --schedule warmup:0.05,cosine --budget 60s
     descent train --method kfac --probe curvature
+    descent train --method sgd --model mlp:1024 --parametrization mup@64
     descent train --config run.yaml --json`
 }
 
@@ -96,6 +98,7 @@ func (c *trainCmd) config() (train.Config, error) {
 		}
 		config.Method = names[0]
 	}
+	set(&config.Parametrization, c.Rule)
 	set(&config.Guard.Policy, c.Guard)
 	set(&config.EarlyStop.Patience, c.Patience)
 	if c.Seed != nil {
@@ -157,6 +160,9 @@ func settingsTable(c train.Config) (string, error) {
 		[]string{"batch", strconv.Itoa(c.Batch), "examples"},
 		[]string{"seed", strconv.FormatUint(c.Seed, 10), ""},
 		[]string{"numbers", c.DType, ""})
+	if c.Parametrization != "" {
+		rows = append(rows, []string{"rule", c.Parametrization, "of rates and initial scales by width; descent limits rates shows it"})
+	}
 	if c.Schedule != "" {
 		rows = append(rows, []string{"schedule", c.Schedule, "of the learning rate"})
 	}
