@@ -11,8 +11,15 @@ import (
 // TapFisher implements [Fisher]. Cost: one forward pass, and for each backward pass about half of a
 // gradient: the products for the inputs of the layers, not those for the weights.
 //
+// A part of the batch costs that part of it. In training mode, batch normalisation then sees the part alone.
+//
 // A linear form in the outputs has any seed as its gradient: f = Σ zᵢ·δᵢ/n, with δ held fixed.
-func (n *Network[T]) TapFisher(theta []T, signal Signal, key tensor.Key, tap func(pass int, t Tap[T])) error {
+func (n *Network[T]) TapFisher(theta []T, signal Signal, part Part, key tensor.Key, tap func(pass int, t Tap[T])) error {
+	if all := n.examples(); part.Of(all) < all {
+		x, y := n.x, n.y
+		defer func() { n.x, n.y = x, y }()
+		n.x, n.y = firstOf(x, part.Of(all)), firstTargets(y, part.Of(all), all)
+	}
 	mode := nn.Training
 	if !n.training {
 		mode = nn.Evaluating
@@ -61,4 +68,21 @@ func (n *Network[T]) seeded(z autodiff.Var[T], v tensor.Tensor[T]) autodiff.Var[
 	n.loss.SqrtHessianProduct(z.Value(), v, seed, n.y)
 	tensor.Scale(ws, seed, seed, T(1/math.Sqrt(float64(max(1, n.examples())))))
 	return autodiff.Dot(z, n.run.tape.Input(seed))
+}
+
+// firstOf returns the first k of the batch x.
+func firstOf[T tensor.Float](x tensor.Tensor[T], k int) tensor.Tensor[T] {
+	s := x.Shape().With(0, k)
+	return tensor.Of(x.Data()[:s.Size()], s)
+}
+
+// firstTargets returns the targets of the first k of n examples; an example may have several rows of them.
+func firstTargets[T tensor.Float](y nn.Target[T], k, n int) nn.Target[T] {
+	if y.Labels != nil {
+		y.Labels = y.Labels[:len(y.Labels)/n*k]
+	}
+	if !y.Values.IsZero() && y.Values.Shape().Rank() > 0 {
+		y.Values = firstOf(y.Values, y.Values.Shape().Dim(0)/n*k)
+	}
+	return y
 }

@@ -287,6 +287,58 @@ func TestAccumulatedStatistics(t *testing.T) {
 	wantNear(t, "parameters", first(0, 5, 11, 12), first(0, 12), 1e-10)
 }
 
+// Statistics of a part are those of the batch's first examples, and in a window those of the first examples of each batch together.
+func TestStatisticsOfAPart(t *testing.T) {
+	n := mixed(t)
+	x, y := tensor.New[float64](12, 4), make([]int32, 12)
+	tensor.Normal(tensor.KeyOf(7), x.Data(), 0.2, 1)
+	for i := range y {
+		y[i] = int32(i % 3)
+	}
+	set := func(rows ...int) {
+		bx, by := tensor.New[float64](len(rows), 4), make([]int32, len(rows))
+		for i, r := range rows {
+			copy(bx.Data()[4*i:4*i+4], x.Data()[4*r:])
+			by[i] = y[r]
+		}
+		n.SetBatch(bx, nn.Target[float64]{Labels: by})
+	}
+	run := func(signal, part float64, batches ...[]int) *Preconditioner[float64] {
+		s := optim.Settings{"signal": signal, "statistics-part": part, "burn-in": 0, "statistics-every": 1, "inverse-every": 1, "accumulate": float64(len(batches))}
+		m, f := made(t, net{n.Network, append([]float64(nil), n.theta...)}, "kfac", s)
+		k := find[*Preconditioner[float64]](t, m)
+		k.o.Part.Least = 0
+		for _, rows := range batches {
+			set(rows...)
+			stepOn(t, m, f, 0, len(rows))
+		}
+		return k
+	}
+	for _, signal := range []float64{2, 3} {
+		for _, c := range []struct {
+			batches [][]int
+			seen    []int
+		}{
+			{[][]int{{0, 1, 2, 3, 4, 5, 6}}, []int{0, 1, 2, 3}},
+			{[][]int{{0, 1, 2, 3, 4, 5, 6, 7}, {8, 9, 10, 11}}, []int{0, 1, 2, 3, 8, 9}},
+			{[][]int{{0, 1, 2, 3, 4}, {5, 6}, {7}}, []int{0, 1, 2, 5, 7}},
+		} {
+			got, want := run(signal, 0.5, c.batches...), run(signal, 1, c.seen)
+			for i, b := range want.blocks {
+				p := got.blocks[i]
+				for _, pair := range [][2]tensor.Tensor[float64]{{b.sumA(), p.sumA()}, {b.sumG(), p.sumG()}} {
+					wantMean, mean := pair[0].Clone(), pair[1].Clone()
+					for j := range mean.Data() {
+						wantMean.Data()[j] /= b.weight
+						mean.Data()[j] /= p.weight
+					}
+					wantNear(t, b.Name, mean.Data(), wantMean.Data(), 1e-12)
+				}
+			}
+		}
+	}
+}
+
 // Settings that contradict each other are an error before the first step, with a hint, and both names.
 func TestContradictions(t *testing.T) {
 	layout := network(t, "squared", 2, tensor.ShapeOf(4), affine(2, "")).Layout()

@@ -171,6 +171,8 @@ func (f *online[T]) refresh(ws *tensor.Workspace[T], weight float64, d damping) 
 	return true
 }
 
+func (f *online[T]) leading() *modes[T] { return &f.modes }
+
 func (f *online[T]) solve(ws *tensor.Workspace[T], dst, x tensor.Tensor[T], right bool) {
 	f.modes.solve(ws, dst, x, right)
 }

@@ -24,7 +24,7 @@ type solver[T tensor.Float] interface {
 	// refresh makes the inverse that solve applies, of the mean where w = weight. It reports false, and keeps the last, if a
 	// factorisation fails.
 	refresh(ws *tensor.Workspace[T], weight float64, d damping) bool
-	// solve stores (M+δI)⁻¹ x, or x (M+δI)⁻¹ from the right, in dst, which may be x.
+	// solve stores (M+δI)⁻¹ x, or x (M+δI)⁻¹ from the right, in dst, which must not be x.
 	solve(ws *tensor.Workspace[T], dst, x tensor.Tensor[T], right bool)
 }
 
@@ -33,15 +33,21 @@ type damping struct{ absolute, relative float64 }
 
 // average is a factor that is kept as it is.
 type average[T tensor.Float] struct {
-	sum tensor.Tensor[T] // Σ [n, n]
-	new tensor.Tensor[T] // the statistics in progress
+	sum   tensor.Tensor[T] // Σ [n, n]
+	new   tensor.Tensor[T] // the statistics in progress
+	begun bool             // new holds something
 }
 
 func newAverage[T tensor.Float](n int) average[T] { return average[T]{sum: tensor.New[T](n, n)} }
 
-func (a *average[T]) begin(ws *tensor.Workspace[T]) { a.new = ws.Zeros(a.sum.Shape()) }
+func (a *average[T]) begin(ws *tensor.Workspace[T]) { a.new, a.begun = ws.New(a.sum.Shape()), false }
 
 func (a *average[T]) add(ws *tensor.Workspace[T], rows tensor.Tensor[T]) {
+	if !a.begun {
+		linalg.SymmetricProduct(ws, a.new, rows, rows, true, false)
+		a.begun = true
+		return
+	}
 	mark := ws.Mark()
 	defer ws.Release(mark)
 	product := ws.New(a.sum.Shape())
@@ -49,7 +55,11 @@ func (a *average[T]) add(ws *tensor.Workspace[T], rows tensor.Tensor[T]) {
 	tensor.Add(ws, a.new, a.new, product)
 }
 
-func (a *average[T]) finite() bool { return tensor.AllFinite(a.new) }
+// finite looks at the diagonal alone: a number in the rows that is not finite is on it, and |Σxy| ≤ √(Σx²Σy²).
+func (a *average[T]) finite() bool {
+	m := meanDiagonal(a.new)
+	return !math.IsNaN(m) && !math.IsInf(m, 0)
+}
 
 func (a *average[T]) commit(ws *tensor.Workspace[T], scale, decay float64) {
 	tensor.Axpby(ws, a.sum, T(scale), a.new, T(decay))
@@ -118,15 +128,11 @@ func (f *dense[T]) refresh(ws *tensor.Workspace[T], weight float64, d damping) b
 }
 
 func (f *dense[T]) solve(ws *tensor.Workspace[T], dst, x tensor.Tensor[T], right bool) {
-	mark := ws.Mark()
-	defer ws.Release(mark)
-	out := ws.New(x.Shape())
 	if right {
-		tensor.MatMul(ws, out, x, f.inverse, false, false)
+		tensor.MatMul(ws, dst, x, f.inverse, false, false)
 	} else {
-		tensor.MatMul(ws, out, f.inverse, x, false, false)
+		tensor.MatMul(ws, dst, f.inverse, x, false, false)
 	}
-	tensor.Copy(ws, dst, out)
 }
 
 func (f *dense[T]) state(name string) optim.State[T] {
@@ -145,10 +151,32 @@ type inverse[T tensor.Float] interface {
 type product[T tensor.Float] struct {
 	a, g     solver[T]
 	relative bool
+	follows  bool    // the layer belongs to those that Brand's update is for: see follow
 	flat     float64 // λ at the last refresh if a factor was zero then: the limit of the formula is the damping alone; else 0
 }
 
 func (p *product[T]) refresh(ws *tensor.Workspace[T], weight, lambda float64) bool {
+	return p.renew(ws, weight, lambda, solver[T].refresh)
+}
+
+// follow renews the inverse after statistics in the dense layers of methods with [online] factors. All that moves with the statistics, and
+// all dampings, must be as recent: with some inverses of today and some of ten updates ago the steps are worse than with all old, or
+// all new. What is not online in these layers is narrow, and cheap.
+func (p *product[T]) follow(ws *tensor.Workspace[T], weight, lambda float64) bool {
+	if !p.follows {
+		return true
+	}
+	return p.renew(ws, weight, lambda, func(f solver[T], ws *tensor.Workspace[T], weight float64, d damping) bool {
+		if o, is := f.(*online[T]); is {
+			o.modes.damp(d)
+			return o.modes.rank > 0
+		}
+		return f.refresh(ws, weight, d)
+	})
+}
+
+// renew renews both inverses by one at the dampings that belong to λ.
+func (p *product[T]) renew(ws *tensor.Workspace[T], weight, lambda float64, one func(f solver[T], ws *tensor.Workspace[T], weight float64, d damping) bool) bool {
 	ta, tg := p.a.mean(weight), p.g.mean(weight)
 	if ta == 0 || tg == 0 {
 		p.flat = lambda
@@ -159,7 +187,7 @@ func (p *product[T]) refresh(ws *tensor.Workspace[T], weight, lambda float64) bo
 		forA, forG := Split(ta, tg, lambda)
 		da, dg = damping{absolute: forA}, damping{absolute: forG}
 	}
-	if !p.a.refresh(ws, weight, da) || !p.g.refresh(ws, weight, dg) {
+	if !one(p.a, ws, weight, da) || !one(p.g, ws, weight, dg) {
 		return false
 	}
 	p.flat = 0
@@ -171,8 +199,17 @@ func (p *product[T]) apply(ws *tensor.Workspace[T], dst, grad tensor.Tensor[T], 
 		tensor.Scale(ws, dst, grad, T(1/p.flat))
 		return
 	}
-	p.a.solve(ws, dst, grad, false)
-	p.g.solve(ws, dst, dst, true)
+	a, truncatedA := p.a.(truncated[T])
+	g, truncatedG := p.g.(truncated[T])
+	if truncatedA && truncatedG {
+		solveBoth(ws, dst, grad, a.leading(), g.leading())
+		return
+	}
+	mark := ws.Mark()
+	defer ws.Release(mark)
+	half := ws.New(grad.Shape())
+	p.a.solve(ws, half, grad, false)
+	p.g.solve(ws, dst, half, true)
 }
 
 func (p *product[T]) state(name string) optim.State[T] {

@@ -63,7 +63,7 @@ func (n net) ggn(t testing.TB) [][]float64 {
 func observed(t testing.TB, n net, form Form, signal objective.Signal, lambda float64, change func(*Options)) *Preconditioner[float64] {
 	t.Helper()
 	o := Defaults(form, optim.Fixed("lr", 1), optim.Fixed("damping", lambda))
-	o.Signal, o.Step = signal, FixedStep{Rate: optim.Fixed("lr", 1)}
+	o.Signal, o.Part, o.Step = signal, objective.Part{}, FixedStep{Rate: optim.Fixed("lr", 1)}
 	if change != nil {
 		change(&o)
 	}
@@ -336,7 +336,7 @@ func TestSignalsConvergeToTheGaussNewtonFactors(t *testing.T) {
 				for d := range draws {
 					mark := k.ws.Mark()
 					b.begin(k.ws)
-					err := f.TapFisher(context.Background(), signal, tensor.KeyOf(uint64(d)), func(pass int, tap objective.Tap[float64]) {
+					err := f.TapFisher(context.Background(), signal, objective.Part{}, tensor.KeyOf(uint64(d)), func(pass int, tap objective.Tap[float64]) {
 						if tap.Weight == b.Weight {
 							b.add(k.ws, pass, tap, false, true)
 						}

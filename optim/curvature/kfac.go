@@ -15,28 +15,37 @@ import (
 type Options struct {
 	Form            Form
 	Signal          objective.Signal
-	Step            Step         // how far to go
-	Damping         *optim.Hyper // λ
-	Multiplier      float64      // of λ in the preconditioner alone; the quadratic model has λ itself
-	Decay           float64      // ρ of the averages
-	BurnIn          int          // first updates: statistics in each, all with the same weight
-	StatisticsEvery int          // T₁, updates
-	InverseEvery    int          // T₂, updates
-	Reduce          bool         // layers with several rows an example: statistics of their mean and sum
-	PerExample      bool         // EKFAC: squares of the examples' gradients; off: of the batch's
-	ExactDiagonal   bool         // diagonal blocks: squares of the examples' gradients; off: of the batch's
-	Largest         int          // order of a factor above which a layer is diagonal
-	Key             tensor.Key   // of the curvature signal and of the sketches
-	LowRank         LowRank      // what Truncated factors are replaced by
+	Step            Step           // how far to go
+	Damping         *optim.Hyper   // λ
+	Multiplier      float64        // of λ in the preconditioner alone; the quadratic model has λ itself
+	Decay           float64        // ρ of the averages
+	BurnIn          int            // first updates: statistics in each, all with the same weight
+	StatisticsEvery int            // T₁, updates
+	InverseEvery    int            // T₂, updates
+	Part            objective.Part // of a batch that the statistics are taken of
+	Reduce          bool           // layers with several rows an example: statistics of their mean and sum
+	PerExample      bool           // EKFAC: squares of the examples' gradients; off: of the batch's
+	ExactDiagonal   bool           // diagonal blocks: squares of the examples' gradients; off: of the batch's
+	Largest         int            // order of a factor above which a layer is diagonal
+	Key             tensor.Key     // of the curvature signal and of the sketches
+	LowRank         LowRank        // what Truncated factors are replaced by
 }
 
 // Defaults returns the options in force when none is given, for a learning rate and a damping.
 func Defaults(form Form, rate, damping *optim.Hyper) Options {
+	part := partOf(1)
+	if form == Truncated {
+		part = partOf(0.25) // the application costs little, so that the statistics show
+	}
 	return Options{Form: form, Step: FixedStep{Rate: rate, Clip: KLClip(1e-3)}, Damping: damping, Multiplier: 1,
 		Signal: objective.Propagated, Decay: 0.95, BurnIn: 10,
-		StatisticsEvery: 10, InverseEvery: 50, PerExample: true, Largest: 4096, Key: tensor.KeyOf(0).Named("curvature"),
+		StatisticsEvery: 10, InverseEvery: 50, Part: part, PerExample: true, Largest: 4096, Key: tensor.KeyOf(0).Named("curvature"),
 		LowRank: DefaultLowRank()}
 }
+
+// partOf returns a fraction of a batch, but at least 32 examples: fewer save nothing, for what remains grows with the factors alone, and the
+// first few of a batch that is always the same say nothing of the others.
+func partOf(fraction float64) objective.Part { return objective.Part{Fraction: fraction, Least: 32} }
 
 // Preconditioner is the link that multiplies the gradient by the inverse of a block-diagonal approximation of the
 // Gauss–Newton matrix, with a Kronecker product for every affine layer:
@@ -53,8 +62,8 @@ func Defaults(form Form, rate, damping *optim.Hyper) Options {
 // reduce).
 //
 // Cost, for a layer with n inputs and m outputs: 2(n² + m²) numbers (EKFAC: nm more); in an update 2mn(m+n) flops, twice that in
-// the eigenbasis; every T₁ updates a forward pass, the input half of a backward pass, and 2N(n²+m²) flops; every T₂ updates
-// two inverses, 7/3 (n³+m³) flops, or two eigendecompositions, 14/3 (n³+m³).
+// the eigenbasis; every T₁ updates a forward pass, the input half of a backward pass, and N(n²+m²) flops, all three on a part of
+// the batch of N examples; every T₂ updates two inverses, 7/3 (n³+m³) flops, or two eigendecompositions, 14/3 (n³+m³).
 //
 // A Preconditioner is not safe for concurrent use; it is parallel inside.
 type Preconditioner[T tensor.Float] struct {
@@ -74,6 +83,7 @@ type Preconditioner[T tensor.Float] struct {
 	reuse     bool    // the next update has its statistics already
 	gradient  []T     // of the update, kept for a [Quadratic]; else nil
 	window    window
+	follows   bool // there are [online] factors: dense layers follow the statistics
 	empirical func(objective.Tap[T])
 	tap       func(int, objective.Tap[T])
 }
@@ -90,6 +100,7 @@ func NewPreconditioner[T tensor.Float](env optim.Env, o Options) (*Preconditione
 		}
 		x := newBlock[T](b, placeOf(env.Layout, b), o)
 		k.blocks = append(k.blocks, x)
+		k.follows = k.follows || x.online()
 		k.of[b.Weight] = x
 	}
 	if k.blocks == nil {
@@ -171,12 +182,13 @@ func (k *Preconditioner[T]) Transform(ctx context.Context, s *optim.Stage[T]) (o
 			return optim.Skip, err
 		}
 	}
-	if t <= 3 || t == int64(k.o.BurnIn) || (t-1)%int64(k.o.InverseEvery) == 0 || again || k.stale != 0 {
-		for _, b := range k.blocks {
-			if !b.invert(k.ws, lambda) {
-				k.failed++
-			}
+	inverts := t <= 3 || t == int64(k.o.BurnIn) || (t-1)%int64(k.o.InverseEvery) == 0 || again || k.stale != 0
+	for _, b := range k.blocks {
+		if inverts && !b.invert(k.ws, lambda) || !inverts && due && k.follows && !b.follow(k.ws, lambda) {
+			k.failed++
 		}
+	}
+	if inverts {
 		k.stale = 0
 	}
 	k.updates = t
@@ -211,9 +223,9 @@ func (k *Preconditioner[T]) observe(ctx context.Context, f *objective.Objective[
 	for _, b := range k.blocks {
 		b.begin(k.ws)
 	}
-	err := f.TapFisher(ctx, k.o.Signal, k.o.Key.Fold(uint64(k.observed)), k.tap)
+	err := f.TapFisher(ctx, k.o.Signal, k.o.Part, k.o.Key.Fold(uint64(k.observed)), k.tap)
 	if errors.Is(err, objective.ErrUnsupported) {
-		err = f.TapValue(ctx, k.empirical)
+		err = f.TapValue(ctx, k.o.Part, k.empirical)
 	}
 	if errors.Is(err, objective.ErrUnsupported) {
 		return fmt.Errorf("curvature: %s needs what the layers of a network see: %w\nhint: use it on a network (objective.Network), or use a method that needs gradients only", k.Name(), err)

@@ -49,7 +49,7 @@ func newBlock[T tensor.Float](b Block, p place, o Options) *block[T] {
 		k.a, k.g, k.inverse = &a, &g, k.basis
 	case Truncated:
 		a, g := newSolver[T](b.Name+".a", b.In, b.Positions, o), newSolver[T](b.Name+".g", b.Out, b.Positions, o)
-		k.a, k.g, k.inverse = a, g, &product[T]{a: a, g: g, relative: o.LowRank.Relative}
+		k.a, k.g, k.inverse = a, g, &product[T]{a: a, g: g, relative: o.LowRank.Relative, follows: o.LowRank.Online != Offline && !b.Positions}
 	default:
 		a, g := newDense[T](b.In), newDense[T](b.Out)
 		k.a, k.g, k.inverse = a, g, &product[T]{a: a, g: g}
@@ -135,6 +135,20 @@ func (b *block[T]) invert(ws *tensor.Workspace[T], lambda float64) bool {
 	}
 	b.ready = 1
 	return true
+}
+
+// online reports whether a factor moves with every batch of statistics.
+func (b *block[T]) online() bool {
+	_, a := b.a.(*online[T])
+	_, g := b.g.(*online[T])
+	return a || g
+}
+
+// follow brings the inverse up to the last statistics where a factor of it has moved with them. It reports false, and keeps the last, if a
+// factorisation fails.
+func (b *block[T]) follow(ws *tensor.Workspace[T], lambda float64) bool {
+	p, is := b.inverse.(*product[T])
+	return !is || b.ready == 0 || p.follow(ws, b.weight, lambda)
 }
 
 // apply replaces the layer's part of u, the gradient ∇W̄, by the preconditioned one and returns their inner

@@ -82,7 +82,7 @@ type LowRank struct {
 
 // DefaultLowRank returns the options in force when none is given.
 func DefaultLowRank() LowRank {
-	return LowRank{Rank: 30, Oversampling: 10, Power: 1, Tail: TailLast, MostRank: 300, Columns: 128, RefreshEvery: 5, Fraction: 0.2}
+	return LowRank{Rank: 20, Oversampling: 10, Power: 1, Tail: TailLast, MostRank: 300, Columns: 128, RefreshEvery: 5, Fraction: 0.2}
 }
 
 func (o LowRank) name() string {
@@ -159,34 +159,80 @@ func (m *modes[T]) ratio() float64 {
 // damp sets δ.
 func (m *modes[T]) damp(d damping) { m.delta = d.absolute + d.relative*float64(m.values[0]) }
 
+// inverse returns 1/(δ+t) and the coefficients 1/(d+δ) − 1/(δ+t) [r].
+func (m *modes[T]) inverse(ws *tensor.Workspace[T]) (rest T, c tensor.Tensor[T]) {
+	r := int(m.rank)
+	tail := m.delta
+	switch {
+	case m.tail == TailMean:
+		tail += m.missing
+	case m.tail == TailLast && r > 0:
+		tail += float64(m.values[r-1])
+	}
+	c = ws.New(tensor.ShapeOf(r))
+	for i := range r {
+		c.Data()[i] = T(1/(float64(m.values[i])+m.delta) - 1/tail)
+	}
+	return T(1 / tail), c
+}
+
 func (m *modes[T]) solve(ws *tensor.Workspace[T], dst, x tensor.Tensor[T], right bool) {
 	mark := ws.Mark()
 	defer ws.Release(mark)
 	r, u := int(m.rank), m.vectors()
-	rest := m.delta
-	switch {
-	case m.tail == TailMean:
-		rest += m.missing
-	case m.tail == TailLast && r > 0:
-		rest += float64(m.values[r-1])
-	}
-	c := ws.New(tensor.ShapeOf(r))
-	for i := range r {
-		c.Data()[i] = T(1/(float64(m.values[i])+m.delta) - 1/rest)
-	}
+	rest, c := m.inverse(ws)
+	tensor.Scale(ws, dst, x, rest)
 	if right {
 		p := ws.New(tensor.ShapeOf(x.Shape().Dim(0), r))
 		tensor.MatMul(ws, p, x, u, false, false)
 		tensor.MulAxis(ws, p, p, c, tensor.AxisOf(p.Shape(), 0, 1))
-		tensor.Scale(ws, dst, x, T(1/rest))
 		tensor.MatMulAcc(ws, dst, p, u, false, true)
 		return
 	}
 	p := ws.New(tensor.ShapeOf(r, x.Shape().Dim(1)))
 	tensor.MatMul(ws, p, u, x, true, false)
 	tensor.MulAxis(ws, p, p, c, tensor.AxisOf(p.Shape(), 1, 2))
-	tensor.Scale(ws, dst, x, T(1/rest))
 	tensor.MatMulAcc(ws, dst, u, p, false, false)
+}
+
+// truncated is a solver that applies leading eigenvectors.
+type truncated[T tensor.Float] interface{ leading() *modes[T] }
+
+// solveBoth stores (αI + U C Uᵀ) x (βI + V E Vᵀ) in dst [n, m], with the inverse of the modes a from the left, U [n, r], and that of g from
+// the right, V [m, s]. x is read three times and dst written twice:
+//
+//	P = Uᵀx [r, m],   Q = xV [n, s],   S = PV [r, s]
+//	dst = αβ x + [U, αQE] [C(βP + SEVᵀ); Vᵀ]          an inner dimension of r + s
+//
+// Cost: 4nm(r+s) + 4mrs flops.
+func solveBoth[T tensor.Float](ws *tensor.Workspace[T], dst, x tensor.Tensor[T], a, g *modes[T]) {
+	mark := ws.Mark()
+	defer ws.Release(mark)
+	n, m, r, s := a.n, g.n, int(a.rank), int(g.rank)
+	u, v := a.vectors(), g.vectors()
+	alpha, c := a.inverse(ws)
+	beta, e := g.inverse(ws)
+	tensor.Scale(ws, dst, x, alpha*beta)
+
+	left, right := ws.New(tensor.ShapeOf(n, r+s)), ws.New(tensor.ShapeOf(r+s, m))
+	p, vt := tensor.FromSlice(right.Data()[:r*m], r, m), tensor.FromSlice(right.Data()[r*m:], s, m)
+	q, se := ws.New(tensor.ShapeOf(n, s)), ws.New(tensor.ShapeOf(r, s))
+	tensor.MatMul(ws, p, u, x, true, false)
+	tensor.MatMul(ws, q, x, v, false, false)
+	tensor.MatMul(ws, se, p, v, false, false)
+
+	tensor.MulAxis(ws, se, se, e, tensor.AxisOf(se.Shape(), 0, 1))
+	tensor.Scale(ws, p, p, beta)
+	tensor.MatMulAcc(ws, p, se, v, false, true)
+	tensor.MulAxis(ws, p, p, c, tensor.AxisOf(p.Shape(), 1, 2))
+	tensor.Permute(ws, vt, v, []int{1, 0})
+
+	tensor.Scale(ws, e, e, alpha)
+	tensor.MulAxis(ws, q, q, e, tensor.AxisOf(q.Shape(), 0, 1))
+	columns := tensor.AxisOf(left.Shape(), 1, 2)
+	tensor.CopySlice(ws, left, u, columns, 0, true)
+	tensor.CopySlice(ws, left, q, columns, r, true)
+	tensor.MatMulAcc(ws, dst, left, right, false, false)
 }
 
 // randomized is a factor with a dense mean whose leading eigenvectors are found by a sketch.
@@ -225,6 +271,8 @@ func (f *randomized[T]) refresh(ws *tensor.Workspace[T], weight float64, d dampi
 	}
 	return true
 }
+
+func (f *randomized[T]) leading() *modes[T] { return &f.modes }
 
 func (f *randomized[T]) solve(ws *tensor.Workspace[T], dst, x tensor.Tensor[T], right bool) {
 	f.modes.solve(ws, dst, x, right)

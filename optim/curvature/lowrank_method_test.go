@@ -2,6 +2,7 @@ package curvature_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"github.com/descent-ml/descent/nn"
@@ -79,6 +80,18 @@ func TestLowRankResumesAndAnyNumberOfWorkers(t *testing.T) {
 			r = fresh
 		}
 		sameBits(t, v.method+" on "+v.model+", resumed, with three workers", r.snapshot(), want)
+	}
+}
+
+// Dense layers follow every batch of statistics, with sides of all kinds and with the dampings: rare inversions change nothing.
+func TestOnlineLayersFollowTheStatistics(t *testing.T) {
+	run := func(every float64) []float32 {
+		r := begin[float32](t, "b-kfac", "mlp:18,7", tensor.ShapeOf(16), small("b-kfac", optim.Settings{"statistics-every": 2, "burn-in": 2, "inverse-every": every}), nil, 1)
+		r.steps(t, 15)
+		return r.f.Params()
+	}
+	if want, got := run(2), run(1e6); !slices.Equal(got, want) {
+		t.Error("another run with rare inversions")
 	}
 }
 

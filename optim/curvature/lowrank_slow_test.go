@@ -76,7 +76,12 @@ func TestLowRankMiniAutoencoder(t *testing.T) {
 		s["statistics-every"], s["inverse-every"] = 1, 10
 		return s
 	}
-	brand := optim.Settings{"rank": 60, "columns": 50}
+	fresh := func(more optim.Settings) optim.Settings {
+		s := each(more)
+		s["inverse-every"] = 1
+		return s
+	}
+	brand := optim.Settings{"rank": 60, "columns": 50, "statistics-part": 1}
 	for _, group := range []struct {
 		batch int
 		kfac  optim.Settings
@@ -100,6 +105,11 @@ func TestLowRankMiniAutoencoder(t *testing.T) {
 			settings optim.Settings
 			of, most float64
 		}{{"b-kfac", each(brand), 1.10, 2.6}}},
+		{50, fresh(nil), []struct {
+			method   string
+			settings optim.Settings
+			of, most float64
+		}{{"b-kfac", fresh(brand), 1.10, 2.6}}},
 	} {
 		exact := miniAutoencoder(t, "kfac", group.kfac, group.batch, 800, 0)
 		t.Logf("batch %d, kfac: %.3f", group.batch, exact)

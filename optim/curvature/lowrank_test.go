@@ -67,10 +67,10 @@ func minus(a, b tensor.Tensor[float64]) tensor.Tensor[float64] {
 func inverted(s interface {
 	solve(*tensor.Workspace[float64], tensor.Tensor[float64], tensor.Tensor[float64], bool)
 }, n int, right bool) tensor.Tensor[float64] {
-	eye := tensor.New[float64](n, n)
+	eye, inverse := tensor.New[float64](n, n), tensor.New[float64](n, n)
 	linalg.Identity(eye, 1)
-	s.solve(tensor.NewWorkspace[float64](nil), eye, eye, right)
-	return eye
+	s.solve(tensor.NewWorkspace[float64](nil), inverse, eye, right)
+	return inverse
 }
 
 // The inverse of modes is that of the dense M̃ + δI, with the tail at d_r or at 0, from both sides and on matrices that are not square.
@@ -111,12 +111,44 @@ func TestModesSolveIsTheDenseInverse(t *testing.T) {
 		if e := tensor.Norm(ws, minus(back, x)); e > 1e-10 {
 			t.Fatalf("(M̃ + δI) y − x has norm %.3g", e)
 		}
-		xt, yt := x.Reshape(n, cols).Clone(), tensor.New[float64](cols, n)
-		tensor.Permute(ws, yt, xt, []int{1, 0})
-		m.solve(ws, yt, yt, true)
+		xt, rows, yt := x.Reshape(n, cols).Clone(), tensor.New[float64](cols, n), tensor.New[float64](cols, n)
+		tensor.Permute(ws, rows, xt, []int{1, 0})
+		m.solve(ws, yt, rows, true)
 		tensor.Permute(ws, xt, yt, []int{1, 0})
 		if e := tensor.Norm(ws, minus(xt, y)); e > 1e-10 {
 			t.Fatalf("from the right: another result by %.3g", e)
+		}
+	})
+}
+
+// Both inverses at once are the one from the left and then the one from the right.
+func TestSolveBoth(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		seed := rapid.Uint64().Draw(t, "seed")
+		ws := tensor.NewWorkspace[float64](nil)
+		side := func(name string, seed uint64) *modes[float64] {
+			n := rapid.IntRange(2, 20).Draw(t, "n "+name)
+			r := rapid.IntRange(1, n).Draw(t, "r "+name)
+			d, trace := make([]float64, r), 0.5*float64(n-r)
+			for i := range d {
+				d[i] = math.Exp(-float64(i) / 2)
+				trace += d[i]
+			}
+			m := newModes[float64](n, n, Tail(rapid.IntRange(0, 2).Draw(t, "tail "+name)))
+			m.set(ws, orthonormal(seed, n, r), d, r, trace)
+			m.damp(damping{absolute: rapid.Float64Range(1e-3, 10).Draw(t, "delta "+name)})
+			return &m
+		}
+		a, g := side("left", seed), side("right", seed+1)
+		x := tensor.New[float64](a.n, g.n)
+		tensor.Normal(tensor.KeyOf(seed+2), x.Data(), 0, 1)
+		half, want, got := x.Clone(), x.Clone(), x.Clone()
+		a.solve(ws, half, x, false)
+		g.solve(ws, want, half, true)
+		solveBoth(ws, got, x, a, g)
+		// Inverses of 1/δ cancel to what is left of them.
+		if e := tensor.Norm(ws, minus(got, want)); e > 1e-13*tensor.Norm(ws, x)/(a.delta*g.delta) {
+			t.Fatalf("differ by %.3g of %.3g", e, tensor.Norm(ws, want))
 		}
 	})
 }

@@ -17,9 +17,9 @@ func Table[T tensor.Float]() []optim.Spec[T] {
 	return table
 }
 
-// settings are those of the preconditioner and its step, with the learning rate, the damping and the KL clip that are a method's defaults.
-func settings(lr, damping, clip float64) []optim.Setting {
-	d := Defaults(Factored, nil, nil)
+// settings are those of the preconditioner of a form and its step, with the learning rate, the damping and the KL clip that are a method's defaults.
+func settings(form Form, lr, damping, clip float64) []optim.Setting {
+	d := Defaults(form, nil, nil)
 	return []optim.Setting{
 		optim.RateSetting(lr),
 		{Name: "momentum", Default: 0.9, Min: 0, Max: 1, OpenMax: true, Schedulable: true, Doc: "μ, the part of the accumulated update that is kept"},
@@ -31,6 +31,7 @@ func settings(lr, damping, clip float64) []optim.Setting {
 		optim.DecaySetting(0, "decoupled: the step is lengthened by lr·wd·p"),
 		{Name: "statistics-every", Default: float64(d.StatisticsEvery), Min: 1, Max: 1e6, Integer: true, Doc: "T₁, updates from one batch of statistics to the next"},
 		{Name: "inverse-every", Default: float64(d.InverseEvery), Min: 1, Max: 1e6, Integer: true, Doc: "T₂, updates from one inversion to the next; the first three and the end of the burn-in have their own"},
+		{Name: "statistics-part", Default: d.Part.Fraction, Min: 0, OpenMin: true, Max: 1, Doc: "the statistics are those of this part of the batch, its first examples, and at least of 32; less costs less and is noisier"},
 		{Name: "statistics-decay", Default: d.Decay, Min: 0, Max: 1, Doc: "ρ of the weight-tracked averages of the factors; 1: plain means"},
 		{Name: "burn-in", Default: float64(d.BurnIn), Min: 0, Max: 1e6, Integer: true, Doc: "first updates, with statistics in each and equal weights"},
 		{Name: "signal", Default: float64(d.Signal), Min: 0, Max: 3, Integer: true, Doc: "of the curvature: 0 propagated signs, 1 sampled targets, 2 exact (a backward pass an output), 3 empirical (the training targets)"},
@@ -59,7 +60,7 @@ func specKFAC[T tensor.Float]() optim.Spec[T] {
 		Paper:   "Martens and Grosse, Optimizing neural networks with Kronecker-factored approximate curvature, ICML 2015, arXiv:1503.05671; convolutions: Grosse and Martens, ICML 2016, arXiv:1602.01407",
 		When:    "Ill-conditioned networks of dense and convolutional layers (deep autoencoders above all), batches of some hundred examples, where steps are to be few.",
 		WhenNot: "Very wide layers: memory and time grow with the squares and cubes of the widths. Batches of a few examples. The damping must be tuned; too small, with old statistics, it diverges unless kl-clip holds it.",
-		Settings: append(settings(0.1, 0.1, 1e-3),
+		Settings: append(settings(Factored, 0.1, 0.1, 1e-3),
 			optim.Setting{Name: "exact-damping", Min: 0, Max: 1, Switch: true, Doc: "inverts A⊗G + λI itself, in the basis of eigenvectors: damps less at the same λ, and costs more"}),
 		MemoryFloats: 5, GradientsPerStep: 1, Invariances: optim.Rest, Needs: optim.Taps, Cost: costKFAC,
 		New: func(env optim.Env, s optim.Settings) (optim.Method[T], error) {
@@ -80,7 +81,7 @@ func specEKFAC[T tensor.Float]() optim.Spec[T] {
 		Paper:   "George, Laurent, Bouthillier, Ballas and Vincent, Fast approximate natural gradient descent in a Kronecker-factored eigenbasis, NeurIPS 2018, arXiv:1806.03884",
 		When:    "As kfac, where the Kronecker product is a poor model of the curvature's spectrum; its diagonal in the eigenbasis is the best possible.",
 		WhenNot: "Convolutions with many positions: the moments cost a product for every example. Not better than kfac everywhere, at equal λ: it damps less.",
-		Settings: append(settings(0.1, 0.3, 3e-4),
+		Settings: append(settings(Eigenbasis, 0.1, 0.3, 3e-4),
 			optim.Setting{Name: "per-example", Default: 1, Min: 0, Max: 1, Switch: true, Doc: "second moments of each example's gradient; off: the number of examples times those of the batch's, cheaper and noisier"}),
 		MemoryFloats: 6, GradientsPerStep: 1, Invariances: optim.Rest, Needs: optim.Taps, Cost: costEKFAC,
 		New: func(env optim.Env, s optim.Settings) (optim.Method[T], error) { return build[T](env, s, Eigenbasis) },
@@ -103,6 +104,7 @@ func options[T tensor.Float](b *optim.Builder[T], s optim.Settings, form Form) O
 	o.Step = stepOf(b, s)
 	o.Decay, o.BurnIn = s["statistics-decay"], int(s["burn-in"])
 	o.StatisticsEvery, o.InverseEvery = int(s["statistics-every"]), int(s["inverse-every"])
+	o.Part = partOf(s["statistics-part"])
 	o.Signal, o.Reduce, o.Largest = objective.Signal(s["signal"]), s.On("reduce"), int(s["largest-factor"])
 	o.PerExample, o.ExactDiagonal, o.Multiplier = s.On("per-example"), s.On("exact-diagonal"), s["precon-damping"]
 	return o

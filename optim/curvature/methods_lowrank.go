@@ -16,11 +16,11 @@ func lowRankSpecs[T tensor.Float]() []optim.Spec[T] {
 	const randomized = "Puiu, Randomized K-FACs: speeding up K-FAC with randomized numerical linear algebra, arXiv:2206.15397; Halko, Martinsson and Tropp, Finding structure with randomness, SIAM Review 2011, arXiv:0909.4061"
 	const online = "Puiu, Brand New K-FACs: speeding up K-FAC with online decomposition updates, arXiv:2210.08494; Brand, Fast low-rank modifications of the thin singular value decomposition, 2006"
 	const narrow = "Narrow layers, below some hundred units: nothing is saved there. "
-	const dense = 4.5 // floats a parameter of a square layer: two factors, momentum, temporaries
+	const dense = 4.15 // floats a parameter of a square layer: two factors, momentum, temporaries; the eigenvectors by the rank
 	spec := func(name, title string, o LowRank, memory float64, formula, paper, when, whenNot string) optim.Spec[T] {
 		return optim.Spec[T]{
 			Name: name, Title: title, Formula: formula + applied, Paper: paper, When: when, WhenNot: whenNot,
-			Settings:     append(settings(0.1, 0.1, 1e-3), lowRankSettings(o)...),
+			Settings:     append(settings(Truncated, 0.1, 0.1, 1e-3), lowRankSettings(o)...),
 			MemoryFloats: memory, GradientsPerStep: 1, Invariances: optim.Rest, Needs: optim.Taps, Cost: costLowRank(o),
 			New: func(env optim.Env, s optim.Settings) (optim.Method[T], error) {
 				b := optim.NewBuilder[T](env, s)
@@ -50,7 +50,7 @@ func lowRankSpecs[T tensor.Float]() []optim.Spec[T] {
 			randomized,
 			"As rs-kfac, where the inversion is to be cheaper still, at the price of slightly less accurate eigenvectors.",
 			narrow+"A curvature whose spectrum does not decay within r."),
-		spec("b-kfac", "B-KFAC", with(SketchSVD, Brand), 2.5,
+		spec("b-kfac", "B-KFAC", with(SketchSVD, Brand), 2.15,
 			brand+"other layers as rs-kfac\n", online,
 			"Very wide dense layers (thousands of units) with batches much smaller than the width: time and memory grow linearly with the width.",
 			narrow+"Batches as large as r or half the width: the update costs more than it saves. What is cut off is lost; b-r-kfac and b-kfac-c repair that."),
@@ -116,13 +116,13 @@ func costLowRank(o LowRank) func(l *nn.Layout, s optim.Settings, batch int) opti
 	return func(l *nn.Layout, s optim.Settings, batch int) optim.Cost {
 		o := lowRankOf(o, s)
 		size, every, inverses := float64(l.Size()), s["statistics-every"], s["inverse-every"]
-		c := optim.Cost{Flops: 8*size + 4*float64(batch)*size/every, Numbers: size}
+		rows := float64(partOf(s["statistics-part"]).Of(batch))
+		c := optim.Cost{Flops: 8*size + 4*rows*size/every, Numbers: size}
 		for _, b := range Register(l, int(s["largest-factor"])) {
 			if b.Kind == Diagonal {
 				c.Numbers += float64(l.At(b.Weight).Shape.Size())
 				continue
 			}
-			rows := float64(batch)
 			for _, side := range [2][2]int{{b.In, b.Out}, {b.Out, b.In}} {
 				n, m, r := float64(side[0]), float64(side[1]), float64(o.Rank)
 				k, cols := r+float64(o.Oversampling), math.Min(rows, float64(o.Columns))
@@ -130,7 +130,7 @@ func costLowRank(o LowRank) func(l *nn.Layout, s optim.Settings, batch int) opti
 				online := !narrow && o.Online != Offline && !b.Positions && o.Rank+o.Columns < side[0]
 				if !online || o.Online != Brand {
 					c.Numbers += n * n
-					c.Flops += 2 * rows * n * n / every
+					c.Flops += rows * n * n / every
 				}
 				switch {
 				case narrow:

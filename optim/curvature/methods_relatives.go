@@ -171,9 +171,9 @@ func specKLDWRM[T tensor.Float](name string) optim.Spec[T] {
 	}, omega...)
 	s.New = func(env optim.Env, s optim.Settings) (optim.Method[T], error) {
 		b := optim.NewBuilder[T](env, s)
-		rate := b.Hyper("lr") // one for the wake and the step
-		o := Defaults(Factored, nil, b.Hyper("damping"))
-		o.Step = FixedStep{Rate: rate} // the wake has the clip
+		rate := b.Hyper("lr")                            // one for the wake and the step
+		o := Defaults(Factored, nil, b.Hyper("damping")) // with statistics of the whole batch
+		o.Step = FixedStep{Rate: rate}                   // the wake has the clip
 		o.Decay, o.BurnIn = s["statistics-decay"], int(s["burn-in"])
 		o.StatisticsEvery, o.InverseEvery = int(s["statistics-every"]), int(s["inverse-every"])
 		o.Signal, o.Reduce, o.Largest = objective.Signal(s["signal"]), s.On("reduce"), int(s["largest-factor"])

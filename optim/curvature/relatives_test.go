@@ -137,7 +137,7 @@ func TestSINGDStep(t *testing.T) {
 	b.apply(l.ws, got)
 	// A and G of the batch, densely.
 	a, g := tensor.New[float64](5, 5), tensor.New[float64](3, 3)
-	err = f.TapFisher(context.Background(), objective.Exact, tensor.KeyOf(1), func(pass int, tap objective.Tap[float64]) {
+	err = f.TapFisher(context.Background(), objective.Exact, objective.Part{}, tensor.KeyOf(1), func(pass int, tap objective.Tap[float64]) {
 		x := extended(l.ws, tap.X)
 		if pass == 0 {
 			tensor.MatMulAcc(l.ws, a, x, x, true, false)

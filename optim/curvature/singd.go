@@ -172,9 +172,9 @@ func (l *SINGD[T]) observe(ctx context.Context, f *objective.Objective[T], lambd
 	for _, b := range l.blocks {
 		b.begin(l.ws)
 	}
-	err := f.TapFisher(ctx, l.o.Signal, l.o.Key.Fold(uint64(l.observed)), l.tap)
+	err := f.TapFisher(ctx, l.o.Signal, objective.Part{}, l.o.Key.Fold(uint64(l.observed)), l.tap)
 	if errors.Is(err, objective.ErrUnsupported) {
-		err = f.TapValue(ctx, l.empirical)
+		err = f.TapValue(ctx, objective.Part{}, l.empirical)
 	}
 	if errors.Is(err, objective.ErrUnsupported) {
 		return fmt.Errorf("curvature: %s needs what the layers of a network see: %w\nhint: use it on a network (objective.Network), or use a method that needs gradients only", l.Name(), err)

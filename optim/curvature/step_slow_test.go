@@ -45,8 +45,10 @@ func TestStepCost(t *testing.T) {
 		most     float64
 	}{
 		{"rs-kfac", rare(nil), 1.4},
-		{"rs-kfac", rare(optim.Settings{"rank": 20}), 1.4},
-		{"b-kfac", rare(nil), 1.4},
+		{"sre-kfac", rare(nil), 1.4},
+		{"rs-kfac", rare(optim.Settings{"rank": 30}), 1.5},
+		{"rs-kfac", rare(optim.Settings{"statistics-part": 1}), 1.6},
+		{"b-kfac", rare(nil), 1.6},
 		{"kfac", rare(nil), 4},
 	} {
 		r := wide(t, c.name, c.settings)

@@ -15,7 +15,7 @@ type window struct {
 }
 
 // watch is a link before [optim.Accumulate] that takes the statistics of every batch of a window. The averages decay once a window, at its first
-// batch, and batches count by their examples: with b examples in this batch and b' in the one before,
+// batch, and batches count by their examples: with b examples in the part of this batch and b' in that of the one before,
 //
 //	Σ ← cΣ + new,   w ← cw + 1,      c = ρ b'/b at the first batch of a window, b'/b at the others
 //
@@ -39,7 +39,7 @@ func (w *watch[T]) Transform(ctx context.Context, s *optim.Stage[T]) (optim.Verd
 	}
 	mark := k.ws.Mark()
 	defer k.ws.Release(mark)
-	examples := int64(max(1, s.Progress.Batch))
+	examples := int64(max(1, k.o.Part.Of(s.Progress.Batch)))
 	if k.window.batches > 0 {
 		decay = 1
 	}
