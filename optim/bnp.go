@@ -22,7 +22,8 @@ import (
 //
 // under which the layer sees the standardised inputs (xⱼ − μⱼ)/σ̃ⱼ. The Hessian with respect to the unit is
 // Ĥᵀ S Ĥ with Ĥ = [e, X] and S diagonal, so P removes the part of its condition number that comes from X. With
-// q² = max(n/N, 1), N rows in the batch, its norm is O(1) whatever the fan-in and the batch, so that one
+// q² = max(n/N, r), N examples in the batch and r rows for each (1 but in convolutions), its norm is O(1)
+// whatever the fan-in, the batch and the number of positions: ‖Ĥ‖² ≲ (√(rN) + √n)² ≤ 4N q². So one
 // learning rate serves all layers and batch sizes. The products are
 //
 //	Pᵀ:    g_b ← g_b/q,    g_j ← (g_j − μⱼ g_b)/(q σ̃ⱼ)       with the old g_b; g_j the weights of input j
@@ -45,7 +46,8 @@ import (
 //
 // Paper: Lange, Helfrich and Ye, "Batch normalization preconditioning for neural network training", JMLR 23, 2022,
 // arXiv:2108.01110. The equivalences above are proved and tested; ρ, ε₁, ε₂, the initial values and q are
-// reconstructed from its theory, not read in it. Deviations: the raw moments, which are the default, are not the paper's.
+// reconstructed from its theory, not read in it; r in q for convolutions is this program's, and measured on LeNet-5 (docs/bnp.md).
+// Deviations: the raw moments, which are the default, are not the paper's.
 //
 // Cost: two numbers an input of each layer; a pass over the inputs and one or two over the weights: O(Nn + nm) for m
 // outputs, beside the layer's O(Nnm).
@@ -94,7 +96,8 @@ type bnpLayer[T tensor.Float] struct {
 
 	m1, m2  []float64 // running statistics: raw moments, or mean and variance in the paper's form
 	updates int64     // of the statistics; 0: P is the identity
-	rows    int64     // N of the last update
+	rows    int64     // rN of the last update
+	each    int64     // r, rows of an example
 	window  sums      // batches kept since the last update
 	batch   sums      // batch in progress
 
@@ -106,12 +109,13 @@ type bnpLayer[T tensor.Float] struct {
 type sums struct {
 	s1, s2      []float64
 	cells, rows int64
+	each        int64 // rows of an example
 }
 
 func (s *sums) clear() {
 	clear(s.s1)
 	clear(s.s2)
-	s.cells, s.rows = 0, 0
+	s.cells, s.rows, s.each = 0, 0, 0
 }
 
 // bnpPart is a range of the output units of one layer: what one worker preconditions at a time.
@@ -192,9 +196,10 @@ func (p *BatchNorm[T]) State() State[T] {
 	for _, l := range p.layers {
 		s = append(s, State[T]{
 			{Name: first, Double: l.m1}, {Name: second, Double: l.m2},
-			{Name: "updates", Int: &l.updates}, {Name: "rows", Int: &l.rows},
+			{Name: "updates", Int: &l.updates}, {Name: "rows", Int: &l.rows}, {Name: "positions", Int: &l.each},
 			{Name: "window.sum", Double: l.window.s1}, {Name: "window.squares", Double: l.window.s2},
 			{Name: "window.cells", Int: &l.window.cells}, {Name: "window.rows", Int: &l.window.rows},
+			{Name: "window.positions", Int: &l.window.each},
 		}.prefixed(l.name+".")...)
 	}
 	return s
@@ -219,6 +224,7 @@ func (p *BatchNorm[T]) Tap(t objective.Tap[T]) {
 	}
 	x := t.X
 	l.batch.rows += int64(x.Shape().Rows())
+	l.batch.each = int64(t.RowsPer)
 	if !t.Input.IsZero() && !p.o.Patch {
 		x = t.Input
 	}
@@ -246,6 +252,7 @@ func (p *BatchNorm[T]) KeepTaps() {
 		simd.Add(l.window.s2, l.window.s2, l.batch.s2)
 		l.window.cells += l.batch.cells
 		l.window.rows += l.batch.rows
+		l.window.each = l.batch.each
 	}
 }
 
@@ -275,7 +282,7 @@ func (p *BatchNorm[T]) advance(l *bnpLayer[T]) {
 		l.m2[j] = rho*l.m2[j] + (1-rho)*square
 	}
 	l.updates++
-	l.rows = w.rows
+	l.rows, l.each = w.rows, w.each
 	w.clear()
 }
 
@@ -301,7 +308,7 @@ func (p *BatchNorm[T]) refresh(l *bnpLayer[T]) {
 	}
 	q2 := 1.0
 	if p.o.Q {
-		q2 = max(float64(l.in)/float64(l.rows), 1)
+		q2 = float64(l.each) * max(float64(l.in)/float64(l.rows), 1)
 	}
 	l.q = math.Sqrt(q2)
 	centred := p.o.Centring && l.bias >= 0

@@ -12,12 +12,12 @@ func bnpSettings() []Setting {
 		{Name: "paper-statistics", Min: 0, Max: 1, Switch: true, Doc: "the paper's running variance of the batches, from mean 0 and variance 1, instead of raw moments; bad for batches below about 8"},
 		{Name: "centring", Default: 1, Min: 0, Max: 1, Switch: true, Doc: "the part of P that removes the mean; off is an ablation"},
 		{Name: "scaling", Default: 1, Min: 0, Max: 1, Switch: true, Doc: "the part of P that removes the variance; off is an ablation"},
-		{Name: "q", Default: 1, Min: 0, Max: 1, Switch: true, Doc: "divides by q² = max(inputs/rows of the batch, 1), so that one learning rate serves all batch sizes and widths"},
+		{Name: "q", Default: 1, Min: 0, Max: 1, Switch: true, Doc: "divides by q² = max(inputs/examples of the batch, positions of a convolution), so that one learning rate serves all batch sizes and widths"},
 		{Name: "patch-statistics", Min: 0, Max: 1, Switch: true, Doc: "convolutions: a mean and variance for each entry of the patch instead of each channel"},
 	}
 }
 
-const bnpFormula = "μ, σ²: running mean and variance of the inputs of each affine layer;  σ̃² = σ² + ε₁ max σ² + ε₂;  q² = max(inputs/rows, 1)\n" +
+const bnpFormula = "μ, σ²: running mean and variance of the inputs of each affine layer;  σ̃² = σ² + ε₁ max σ² + ε₂;  q² = max(inputs/examples, positions)\n" +
 	"g_W ← (g_W − μ g_bᵀ)/(q² σ̃²)\ng_b ← g_b/q² − g_Wᵀμ      (together P Pᵀ g)\n"
 
 const bnpPaper = "Lange, Helfrich and Ye, Batch normalization preconditioning for neural network training, JMLR 23, 2022, arXiv:2108.01110 (raw moments, ε and ρ are not from the paper)"

@@ -117,11 +117,11 @@ func moments(x *mat.Dense) (mean, variance []float64) {
 }
 
 // factor is P of one layer as a matrix, for the vector of bias and weights of a unit.
-func factor(mean, variance []float64, rows int, o optim.BatchNormOptions) *mat.Dense {
+func factor(mean, variance []float64, examples, positions int, o optim.BatchNormOptions) *mat.Dense {
 	n := len(mean)
 	q := 1.0
 	if o.Q {
-		q = math.Sqrt(math.Max(float64(n)/float64(rows), 1))
+		q = math.Sqrt(math.Max(float64(n)/float64(examples), float64(positions)))
 	}
 	largest := 0.0
 	for _, v := range variance {
@@ -221,7 +221,7 @@ func TestPreconditionerIsTheMatrix(t *testing.T) {
 						}
 					}
 					rows, _ := x.Dims()
-					m := factor(mean, variance, rows, o)
+					m := factor(mean, variance, rows/tap.RowsPer, tap.RowsPer, o)
 					for k := range n.layout.At(tap.Bias).Shape.Size() {
 						u := unit(n.layout, g, tap.Weight, tap.Bias, k)
 						var a, b, c mat.VecDense
@@ -280,7 +280,7 @@ func TestNormalisedFeatures(t *testing.T) {
 		o.Eps1, o.Eps2, o.Q = 0, 0, false
 		rows, cols := x.Dims()
 		var z mat.Dense
-		z.Mul(augmented(x), factor(mean, variance, rows, o))
+		z.Mul(augmented(x), factor(mean, variance, rows, 1, o))
 		want := mat.NewDense(rows, cols+1, nil)
 		for i := range rows {
 			want.Set(i, 0, 1)
