@@ -55,14 +55,14 @@ func (f *Flow) observables(test tensor.Tensor[float64], steps []int) []observabl
 
 // column is the backward solution of one observable.
 type column struct {
-	psi, p                 []float64 // [P], like a state
-	psiSlope, pSlope       []float64
-	psiTotal, pTotal       []float64
-	pStage                 []float64
-	b, prev                []float64 // [M] at the present step, and α e b one step later
-	part                   []float64 // [blocks, M]
-	at                     int
-	drift, variance, lastV float64
+	psi, p           []float64 // [P], like a state
+	psiSlope, pSlope []float64
+	psiTotal, pTotal []float64
+	pStage           []float64
+	b, prev          []float64 // [M] at the present step, and α e b one step later
+	part             []float64 // [blocks, M]
+	at               int
+	drift, lastV     float64
 }
 
 func (f *Flow) adjoint(obs []observable, keep bool) *Adjoint {

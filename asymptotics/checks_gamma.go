@@ -83,7 +83,7 @@ func checkGammaMean(ctx context.Context, l *Lab) ([]Verdict, error) {
 }
 
 // G3: the full-batch variance falls as N^(1-2γ) only far out; before that the slope of the s-flow is the one to compare with.
-// At N = 30 the variance is 12 % larger than the s-flow's (s.e. 2 %), so that the replicates go to the wider networks: the
+// At N = 30 the variance is 7 % larger than the s-flow's (s.e. 1.3 %), so that the replicates go to the wider networks: the
 // fit weights by them.
 func checkFullBatchSlope(ctx context.Context, l *Lab) ([]Verdict, error) {
 	widths := pick(l, []int{30, 100, 316}, []int{30, 100, 316, 1000})

@@ -56,7 +56,7 @@ func checkReference(_ context.Context, l *Lab) ([]Verdict, error) {
 // M2: the root mean square distance to the limit falls as N^-½.
 func checkLLN(ctx context.Context, l *Lab) ([]Verdict, error) {
 	widths := pick(l, []int{100, 316, 1000, 3162}, []int{100, 316, 1000, 3162, 10000})
-	reps := pick(l, []int{2000, 1000, 150, 20}, []int{2000, 2000, 1000, 200, 40})
+	reps := pick(l, []int{2000, 1000, 150, 20}, []int{2000, 2000, 1000, 300, 100})
 	var x, y, se []float64
 	for i, n := range widths {
 		c, rmse, err := l.distance(ctx, n, reps[i])
@@ -112,7 +112,7 @@ func checkBias(ctx context.Context, l *Lab) ([]Verdict, error) {
 	lo, hi := -1.4, pick(l, -0.65, -0.8) // three standard errors in the fast tier
 	rows := []Verdict{between("M3", fmt.Sprintf("slope of the bias, N = %v", widths), -1, fit.Slope, fit.SE, lo, hi, Derived)}
 	if l.o.Effort == Full {
-		c, err := l.against(ctx, setting{gamma: 1, n: 1000, T: 3}, 2000)
+		c, err := l.against(ctx, setting{gamma: 1, n: 1000, T: 3}, 10000)
 		if err != nil {
 			return nil, err
 		}
@@ -235,12 +235,12 @@ func checkCoverage(ctx context.Context, l *Lab) ([]Verdict, error) {
 func checkBatch(ctx context.Context, l *Lab) ([]Verdict, error) {
 	var rows []Verdict
 	for _, b := range []int{4, 16} {
-		c, err := l.against(ctx, setting{gamma: 1, n: pick(l, 100, 1000), T: 3, batch: b}, pick(l, 2000, 1000))
+		c, err := l.against(ctx, setting{gamma: 1, n: pick(l, 100, 1000), T: 3, batch: b}, 2000)
 		if err != nil {
 			return nil, err
 		}
 		rows = append(rows, between("M8", fmt.Sprintf("Var/(Init + Data/B), B = %d, all points", b), 1, c.pooled, c.pooledSE, 0.9, 1.1, Derived))
-		rows = append(rows, c.ratios("M8", fmt.Sprintf("Var/(Init + Data/B), B = %d", b), pick(l, 0.13, 0.14), Derived)...)
+		rows = append(rows, c.ratios("M8", fmt.Sprintf("Var/(Init + Data/B), B = %d", b), pick(l, 0.13, 0.1), Derived)...)
 	}
 	return rows, nil
 }

@@ -44,7 +44,7 @@ func SmallestWidth(p Problem, gamma float64, test tensor.Tensor[float64], eps, l
 	const largest = 1 << 40
 	lo, hi := 1, 1
 	n := 1000
-	h, pr, err := halfWidth(n)
+	h, _, err := halfWidth(n)
 	if err != nil {
 		return nil, err
 	}
@@ -57,13 +57,13 @@ func SmallestWidth(p Problem, gamma float64, test tensor.Tensor[float64], eps, l
 					"for γ near ½ the variance of the initialisation does not fall with the width")
 			}
 			lo = hi
-			if h, pr, err = halfWidth(4 * hi); err != nil {
+			if h, _, err = halfWidth(4 * hi); err != nil {
 				return nil, err
 			}
 		}
 		for float64(hi-lo) > 0.002*float64(hi) && hi-lo > 1 {
 			mid := (lo + hi) / 2
-			if h, pr, err = halfWidth(mid); err != nil {
+			if h, _, err = halfWidth(mid); err != nil {
 				return nil, err
 			}
 			if h > eps {
@@ -73,7 +73,7 @@ func SmallestWidth(p Problem, gamma float64, test tensor.Tensor[float64], eps, l
 			}
 		}
 	}
-	h, pr, err = halfWidth(hi)
+	h, pr, err := halfWidth(hi)
 	if err != nil {
 		return nil, err
 	}

@@ -41,9 +41,7 @@ func Find() []string {
 	switch runtime.GOOS {
 	case "linux":
 		names = []string{"openblas-pthread/liblapack.so.3", "libopenblas.so.0", "libopenblas.so", "liblapack.so.3", "liblapack.so"}
-		for _, d := range []string{"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"} {
-			dirs = append(dirs, d)
-		}
+		dirs = append(dirs, "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib")
 	case "darwin":
 		names = []string{"lib/libopenblas.dylib", "lib/liblapack.dylib"}
 		dirs = []string{"/opt/homebrew/opt/openblas", "/usr/local/opt/openblas", "/opt/homebrew/opt/lapack", "/usr/local/opt/lapack"}
