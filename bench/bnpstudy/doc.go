@@ -12,7 +12,7 @@
 // The whole study is a test with build tag slow, which prints the tables, holds them to their targets and, with -update, writes
 // them into docs/bnp.md:
 //
-//	go test -tags slow ./bench/bnpstudy -run Study -v
+//	go test -tags slow ./bench/bnpstudy -run 'Study$' -v
 //
-// It takes about two minutes on one core. Failures of training (a loss that is not finite) count as infinite loss.
+// It takes about two minutes on one core. -run StudyMNIST measures the same network and LeNet-5 on MNIST, see [MNIST], in half an hour. Failures of training (a loss that is not finite) count as infinite loss.
 package bnpstudy

@@ -25,15 +25,19 @@ type Outcome struct {
 	First float64 // test accuracy after one epoch, percent
 	Loss  float64 // on the training part at the end
 	Last  float64 // test accuracy at the end, percent
+
+	TestLoss float64 // on the test part at the end
 }
 
-func failure() Outcome { return Outcome{First: 10, Loss: math.Inf(1), Last: 10} }
+func failure() Outcome {
+	return Outcome{First: 10, Loss: math.Inf(1), Last: 10, TestLoss: math.Inf(1)}
+}
 
-// Data is the embedded digits, ready to train on.
+// Data is a training and a test part, and the network that learns from them.
 type Data struct {
 	train, test dataset.Batch[float32]
 	input       tensor.Shape
-	classes     int
+	layers      func(batchNorm bool) []nn.Layer[float32]
 }
 
 // Open returns the digits with pixels between 0 and 1, four fifths to train on.
@@ -42,33 +46,39 @@ func Open() (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	whole := func(e dataset.Examples) dataset.Batch[float32] {
-		b := dataset.NewLoader[float32](e).Range(0, e.Len())
-		x := b.X.Data()
-		for i := range x { // undo the standardisation
-			x[i] = x[i]*float32(set.Normalizer.SD[0]) + float32(set.Normalizer.Mean[0])
-		}
-		return b
-	}
-	return &Data{whole(set.Train), whole(set.Test), tensor.ShapeOf(set.Input.Size()), set.Classes}, nil
+	return &Data{pixels(set, set.Train), pixels(set, set.Test), tensor.ShapeOf(set.Input.Size()), mlp}, nil
 }
 
-// model is the network of the study.
-func (d *Data) model(batchNorm bool) (nn.Model[float32], error) {
+// pixels returns the examples e of set with pixels between 0 and 1, that is, without the standardisation.
+func pixels(set *dataset.Set, e dataset.Examples) dataset.Batch[float32] {
+	b := dataset.NewLoader[float32](e).Range(0, e.Len())
+	x := b.X.Data()
+	for i := range x {
+		x[i] = x[i]*float32(set.Normalizer.SD[0]) + float32(set.Normalizer.Mean[0])
+	}
+	return b
+}
+
+// dense is a dense layer with ReLU, and batch normalisation in front of it if that is asked for.
+func dense(out int, batchNorm bool) []nn.Layer[float32] {
+	if batchNorm {
+		return []nn.Layer[float32]{&nn.Dense[float32]{Out: out}, &nn.BatchNorm[float32]{}, &nn.Activation[float32]{Name: "relu"}}
+	}
+	return []nn.Layer[float32]{&nn.Dense[float32]{Out: out, Activation: "relu"}}
+}
+
+// mlp is the network 100-100-100-10.
+func mlp(batchNorm bool) []nn.Layer[float32] {
 	var layers []nn.Layer[float32]
 	for range 3 {
-		if batchNorm {
-			layers = append(layers, &nn.Dense[float32]{Out: 100}, &nn.BatchNorm[float32]{}, &nn.Activation[float32]{Name: "relu"})
-		} else {
-			layers = append(layers, &nn.Dense[float32]{Out: 100, Activation: "relu"})
-		}
+		layers = append(layers, dense(100, batchNorm)...)
 	}
-	return nn.New("mlp:100,100,100", d.input, append(layers, &nn.Dense[float32]{Out: d.classes})...)
+	return append(layers, &nn.Dense[float32]{Out: 10})
 }
 
 // Train trains e with the given learning rate. The last, smaller batch of an epoch is left out.
 func (d *Data) Train(e Entry, rate float64, batch, epochs int, seed uint64) (Outcome, error) {
-	m, err := d.model(e.BatchNorm)
+	m, err := nn.New("network", d.input, d.layers(e.BatchNorm)...)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -109,19 +119,22 @@ func (d *Data) Train(e Entry, rate float64, batch, epochs int, seed uint64) (Out
 		if r.Skipped {
 			return failure(), nil
 		}
-		if step+1 == perEpoch {
+		if step+1 == perEpoch && epochs > 1 {
 			if out.First, _, err = d.judge(net, params, d.test); err != nil {
 				return out, err
 			}
 		}
 	}
-	if out.Last, _, err = d.judge(net, params, d.test); err != nil {
+	if out.Last, out.TestLoss, err = d.judge(net, params, d.test); err != nil {
 		return out, err
+	}
+	if epochs == 1 {
+		out.First = out.Last
 	}
 	if _, out.Loss, err = d.judge(net, params, d.train); err != nil {
 		return out, err
 	}
-	if math.IsNaN(out.Loss) {
+	if math.IsNaN(out.Loss + out.TestLoss) {
 		return failure(), nil
 	}
 	return out, nil
@@ -129,9 +142,17 @@ func (d *Data) Train(e Entry, rate float64, batch, epochs int, seed uint64) (Out
 
 // judge returns accuracy in percent and mean loss.
 func (d *Data) judge(net *objective.Network[float32], params []float32, b dataset.Batch[float32]) (accuracy, loss float64, err error) {
-	n := b.Len()
-	loss, right, err := net.LossAndMetric(params, b.X.Reshape(n, d.input.Size()), nn.Target[float32]{Labels: b.Labels})
-	return 100 * right / float64(n), loss / float64(n), err
+	const most = 1000 // bounds the memory
+	in, n := d.input.Size(), b.Len()
+	for at := 0; at < n && err == nil; at += most {
+		count := min(most, n-at)
+		var l, right float64
+		l, right, err = net.LossAndMetric(params, tensor.FromSlice(b.X.Data()[at*in:(at+count)*in], count, in),
+			nn.Target[float32]{Labels: b.Labels[at : at+count]})
+		accuracy += 100 * right / float64(n)
+		loss += l / float64(n)
+	}
+	return accuracy, loss, err
 }
 
 // Rates are the learning rates that are tried for an entry: eleven, each about three times the one before, the middle

@@ -5,12 +5,16 @@ package bnpstudy
 import (
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
+
+	"github.com/descent-ml/descent/bench/internal/study"
 )
 
-var update = flag.Bool("update", false, "write the tables into docs/bnp.md")
+var (
+	update = flag.Bool("update", false, "write the tables into docs/bnp.md")
+	cells  = flag.String("cells", "", "file that keeps the cells of the study on MNIST, so that it can be stopped and continued")
+)
 
 const page = "../../docs/bnp.md"
 
@@ -104,17 +108,7 @@ func write(t *testing.T, rows, second []Result) {
 	for _, r := range second {
 		line("", r)
 	}
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const begin, end = "<!-- study -->\n", "<!-- /study -->"
-	head, rest, ok := strings.Cut(string(text), begin)
-	_, tail, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		t.Fatalf("%s has no place for the tables", page)
-	}
-	if err := os.WriteFile(page, []byte(head+begin+b.String()+end+tail), 0o644); err != nil {
+	if err := study.Replace(page, "study", b.String()); err != nil {
 		t.Fatal(err)
 	}
 }
