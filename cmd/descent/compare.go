@@ -17,7 +17,7 @@ import (
 )
 
 // lineup is compared when no methods are named.
-const lineup = "sgd,momentum,nesterov,adagrad,rmsprop,adam,adamw,lion,schedule-free-adamw,bnp-momentum,kfac,soap,muon"
+const lineup = "sgd,momentum,nesterov,adagrad,rmsprop,adam,adamw,lion,schedule-free-adamw,bnp-momentum,kfac,rs-kfac,soap,muon,dladmm"
 
 type compareCmd struct {
 	dataFlags
