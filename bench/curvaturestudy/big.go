@@ -49,7 +49,7 @@ func BrandRows() []Row {
 		return Row{Label: label, Setup: Setup{method, miniKFAC(more)}, Batch: 50, Reference: []string{ref}}
 	}
 	low := func(rank float64, more optim.Settings) optim.Settings {
-		return Setup{Settings: optim.Settings{"rank": rank, "oversampling": 10, "power": 3}}.With(more).Settings
+		return Setup{Settings: optim.Settings{"rank": rank, "oversampling": 10, "power": 3, "statistics-part": 1}}.With(more).Settings
 	}
 	all := optim.Settings{"columns": 50, "late-truncation": 1}
 	return []Row{
