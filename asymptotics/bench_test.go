@@ -11,7 +11,7 @@ import (
 // BenchmarkSimulate gives the time of a neuron and step. testdata/simulate_numpy.py N steps replicates is the same
 // recursion in NumPy.
 func BenchmarkSimulate(b *testing.B) {
-	for _, c := range []struct{ n, reps int }{{100, 300}, {316, 100}, {1000, 30}} {
+	for _, c := range []struct{ n, reps int }{{100, 3000}, {316, 1000}, {1000, 300}} {
 		b.Run(fmt.Sprintf("N=%d", c.n), func(b *testing.B) {
 			p := BenchmarkA()
 			p.T = 300 / float64(c.n)
