@@ -241,12 +241,13 @@ function logRange(lo, hi, kind, curves, target) {
   const ten = 10 ** Math.floor(Math.log10(lo / pad));
   return [Math.floor(lo / pad / ten) * ten, hi * pad];
 }
-// On a logarithmic axis only the powers of ten have a line and a label, and 2 and 5 if there are few.
+// On a logarithmic axis only the powers of ten have a line and a label, 2 and 5 if there are few, and every second or third power if there are many.
 const labelled = (u, values) => {
   const known = values.filter(v => v != null && v > 0);
   const decades = known.length ? Math.log10(known[known.length - 1] / known[0]) : 0;
   const wanted = decades > 4 ? [1] : decades > .9 ? [1, 2, 5] : [1, 2, 3, 4, 5, 6, 7, 8, 9];
-  return values.map(v => v > 0 && wanted.includes(Math.round(v / 10 ** Math.floor(Math.log10(v) + 1e-9))) ? v : null);
+  const every = Math.max(1, Math.ceil(decades / 8)), exponent = v => Math.floor(Math.log10(v) + 1e-9); // more lines than eight would touch
+  return values.map(v => v > 0 && exponent(v) % every === 0 && wanted.includes(Math.round(v / 10 ** exponent(v))) ? v : null);
 };
 const logTicks = format => (u, values) => format(u, labelled(u, values));
 const onlyLabelled = style => ({filter: labelled, grid: {...style.grid, filter: labelled}, ticks: {...style.ticks, filter: labelled}});
