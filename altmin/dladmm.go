@@ -47,13 +47,10 @@ type DLOptions struct {
 // Cost of an iteration, a layer: nine products of 2Nnm flops (paper engine), three times those of a gradient. Memory: a, z and products, some 5 N n
 // numbers a layer. Full batch alone.
 type DLADMM[T tensor.Float] struct {
+	network[T]
 	o      DLOptions
-	chain  []nn.ChainLayer
-	layout *nn.Layout
 	layers []*dlLayer[T]
 	u      tensor.Tensor[T]
-	out    *output[T]
-	ws     *tensor.Workspace[T]
 
 	iterations int64
 	lagrangian float64
@@ -75,62 +72,40 @@ type dlLayer[T tensor.Float] struct {
 
 // NewDLADMM returns the trainer for a network of the given layers on so many examples.
 func NewDLADMM[T tensor.Float](env optim.Env, o DLOptions) (*DLADMM[T], error) {
-	if err := checkNetwork("dladmm", env); err != nil {
+	net, err := newNetwork[T]("dladmm", env, o.FISTA)
+	if err != nil {
 		return nil, err
 	}
 	if o.Theory && !(o.Rho > 1) {
 		return nil, fmt.Errorf("altmin: dladmm: ρ = %g is not above 2H = 1, the condition under which the Lagrangian falls\nhint: raise rho, or leave theory out", o.Rho)
 	}
-	net := env.Network
-	m := &DLADMM[T]{o: o, chain: net.Chain, layout: env.Layout, ws: tensor.NewWorkspace[T](env.Pool), nu: o.Nu, rho: o.Rho, lastLoss: math.Inf(1)}
-	for i, c := range net.Chain {
-		l := &dlLayer[T]{z: tensor.New[T](net.Examples, c.Out)}
-		l.m = tensor.New[T](net.Examples, c.Out)
+	m := &DLADMM[T]{network: net, o: o, nu: o.Nu, rho: o.Rho, lastLoss: math.Inf(1)}
+	for i, c := range m.chain {
+		l := &dlLayer[T]{z: tensor.New[T](m.examples, c.Out)}
+		l.m = tensor.New[T](m.examples, c.Out)
 		if i > 0 {
 			l.in = m.layers[i-1].a
 		}
-		if i < len(net.Chain)-1 {
-			var err error
-			if l.act, err = ActivationByName(c.Activation); err != nil {
-				return nil, fmt.Errorf("altmin: layer %s: %w", c.Name, err)
+		if i < m.top() {
+			if l.act, err = m.activation(i); err != nil {
+				return nil, err
 			}
-			l.a = tensor.New[T](net.Examples, c.Out)
+			l.a = tensor.New[T](m.examples, c.Out)
 		}
 		m.layers = append(m.layers, l)
 	}
-	m.u = tensor.New[T](net.Examples, net.Chain[len(net.Chain)-1].Out)
+	m.u = tensor.New[T](m.examples, m.chain[m.top()].Out)
 	return m, nil
-}
-
-// checkNetwork returns an error unless env describes a network whose layers the named method can train apart.
-func checkNetwork(method string, env optim.Env) error {
-	net := env.Network
-	if net == nil {
-		return fmt.Errorf("altmin: %s needs to know the layers of the network\nhint: it trains multilayer perceptrons, by descent train or with optim.Env.Network set", method)
-	}
-	if net.ChainError != nil {
-		return fmt.Errorf("altmin: %s: %w\nhint: take a model of dense layers, such as mlp:100,100", method, net.ChainError)
-	}
-	if last := net.Chain[len(net.Chain)-1]; last.Activation != "identity" {
-		return fmt.Errorf("altmin: %s: the last layer %s has activation %s\nhint: the loss must see the affine map itself", method, last.Name, last.Activation)
-	}
-	return nil
 }
 
 // Step makes one iteration. The batch must be the whole of the training data, in the same order each time.
 func (m *DLADMM[T]) Step(ctx context.Context, f *objective.Objective[T]) (optim.Report, error) {
-	if err := ctx.Err(); err != nil {
+	x, y, err := m.bind(ctx, f, func(i int) *affine[T] { return &m.layers[i].affine })
+	if err != nil {
 		return optim.Report{}, err
 	}
-	net, ok := f.Function().(objective.Layered[T])
-	if !ok {
-		return optim.Report{}, fmt.Errorf("altmin: dladmm needs the layers of a network: %w", objective.ErrUnsupported)
-	}
-	x, y := net.Batch()
-	if err := m.begin(net, f.Params(), x, y); err != nil {
-		return optim.Report{}, err
-	}
-	top := len(m.layers) - 1
+	m.begin(x, y)
+	top := m.top()
 	for _, l := range m.layers {
 		l.multiply(m.ws, l.in) // anew, so that rounding does not add up over the iterations
 	}
@@ -168,7 +143,7 @@ func (m *DLADMM[T]) Step(ctx context.Context, f *objective.Objective[T]) (optim.
 
 // kappa returns κ_l.
 func (m *DLADMM[T]) kappa(l int) float64 {
-	if l == len(m.layers)-1 {
+	if l == m.top() {
 		return m.rho
 	}
 	return m.nu
@@ -185,7 +160,7 @@ func (m *DLADMM[T]) mu(l int) float64 {
 // target returns z_l + ũ_l, in storage of the workspace for the last layer.
 func (m *DLADMM[T]) target(l int) tensor.Tensor[T] {
 	z := m.layers[l].z
-	if l < len(m.layers)-1 {
+	if l < m.top() {
 		return z
 	}
 	t := m.ws.New(z.Shape())
@@ -228,49 +203,30 @@ func (m *DLADMM[T]) stepHidden(l int) {
 func (m *DLADMM[T]) stepOutput(y nn.Target[T]) {
 	mark := m.ws.Mark()
 	defer m.ws.Release(mark)
-	k := m.layers[len(m.layers)-1]
+	k := m.layers[m.top()]
 	c := m.ws.New(k.z.Shape())
 	k.addBias(m.ws, c, k.m)
 	tensor.Axpy(m.ws, c, T(-1/m.rho), m.u)
 	m.out.minimize(m.ws, k.z, c, m.rho, y)
 }
 
-// begin binds the layers to the parameters and the batch; before the first iteration it sets the variables by a forward
-// pass, and z_L to 1 at the label and −1 elsewhere.
-func (m *DLADMM[T]) begin(net objective.Layered[T], params []T, x tensor.Tensor[T], y nn.Target[T]) error {
-	n := m.u.Shape().Dim(0)
-	if x.Shape().Dim(0) != n {
-		return fmt.Errorf("altmin: dladmm was made for %d examples and given a batch of %d\nhint: it trains on all examples at once: set the batch to the number of training examples", n, x.Shape().Dim(0))
-	}
-	if m.out == nil {
-		out, err := newOutput(net.Loss(), m.o.FISTA)
-		if err != nil {
-			return err
-		}
-		m.out = out
-		for i, l := range m.layers {
-			c := m.chain[i]
-			l.w = nn.View(m.layout, params, c.Weight)
-			if c.Bias >= 0 {
-				l.b = nn.View(m.layout, params, c.Bias).Data()
-			}
-		}
-	}
-	m.layers[0].in = x.Reshape(n, m.chain[0].In)
+// begin takes up the batch; before the first iteration it sets the variables by a forward pass, and z_L to 1 at the label and −1
+// elsewhere.
+func (m *DLADMM[T]) begin(x tensor.Tensor[T], y nn.Target[T]) {
+	m.layers[0].in = x
 	if m.iterations > 0 {
-		return nil
+		return
 	}
 	for i, l := range m.layers {
 		l.multiply(m.ws, l.in)
 		l.addBias(m.ws, l.z, l.m)
-		if i == len(m.layers)-1 {
+		if i == m.top() {
 			startOutput(l.z, y)
 		} else {
 			apply(m.ws, l.act, l.a, l.z)
 		}
 	}
 	m.lagrangian = m.value(y)
-	return nil
 }
 
 // value returns the augmented Lagrangian.
@@ -281,7 +237,7 @@ func (m *DLADMM[T]) value(y nn.Target[T]) float64 {
 		e := m.ws.New(l.z.Shape())
 		l.residual(m.ws, e, l.z)
 		sum += m.kappa(i)/2*square(m.ws, e) + m.mu(i)/2*square(m.ws, l.w)
-		if i == len(m.layers)-1 {
+		if i == m.top() {
 			sum += m.out.value(l.z, y) - float64(tensor.Dot(m.ws, m.u, e))
 		} else {
 			apply(m.ws, l.act, e, l.z)
@@ -304,7 +260,7 @@ func (m *DLADMM[T]) report(loss float64, y nn.Target[T]) optim.Report {
 		mark := m.ws.Mark()
 		e := m.ws.New(l.z.Shape())
 		l.residual(m.ws, e, l.z)
-		if i == len(m.layers)-1 {
+		if i == m.top() {
 			constraint = square(m.ws, e)
 		} else {
 			linear = max(linear, math.Sqrt(square(m.ws, e)))
@@ -343,7 +299,7 @@ func (m *DLADMM[T]) State() optim.State[T] {
 		name := m.chain[i].Name
 		s = append(s, optim.StateEntry[T]{Name: name + ".z", Vector: l.z.Data()},
 			optim.StateEntry[T]{Name: name + ".t", Float: &l.step}, optim.StateEntry[T]{Name: name + ".tau", Float: &l.tau})
-		if i < len(m.layers)-1 {
+		if i < m.top() {
 			s = append(s, optim.StateEntry[T]{Name: name + ".a", Vector: l.a.Data()})
 		}
 	}

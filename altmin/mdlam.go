@@ -45,12 +45,9 @@ type LAMOptions struct {
 // F does not rise while ε stays, for every ρ > 0 (with the safeguard). Shrinking ε may raise it. Cost of an iteration, a layer: seven to nine
 // products of 2Nnm flops. Memory: a, z, products and the last a, some 6 N n numbers a layer. Full batch alone.
 type MDLAM[T tensor.Float] struct {
+	network[T]
 	o      LAMOptions
-	chain  []nn.ChainLayer
-	layout *nn.Layout
 	layers []*lamLayer[T]
-	out    *output[T]
-	ws     *tensor.Workspace[T]
 
 	iterations int64
 	s, epsilon float64
@@ -77,26 +74,25 @@ func NewMDLAM[T tensor.Float](env optim.Env, o LAMOptions) (*MDLAM[T], error) {
 	if !o.Safeguard {
 		name = "dlam"
 	}
-	if err := checkNetwork(name, env); err != nil {
+	net, err := newNetwork[T](name, env, o.FISTA)
+	if err != nil {
 		return nil, err
 	}
-	net := env.Network
-	m := &MDLAM[T]{o: o, chain: net.Chain, layout: env.Layout, ws: tensor.NewWorkspace[T](env.Pool), epsilon: o.Epsilon}
-	for i, c := range net.Chain {
-		l := &lamLayer[T]{z: tensor.New[T](net.Examples, c.Out), wOld: tensor.New[T](c.In, c.Out)}
-		l.m = tensor.New[T](net.Examples, c.Out)
+	m := &MDLAM[T]{network: net, o: o, epsilon: o.Epsilon}
+	for i, c := range m.chain {
+		l := &lamLayer[T]{z: tensor.New[T](m.examples, c.Out), wOld: tensor.New[T](c.In, c.Out)}
+		l.m = tensor.New[T](m.examples, c.Out)
 		if i > 0 {
 			l.in = m.layers[i-1].a
 		}
-		if i < len(net.Chain)-1 {
-			var err error
-			if l.act, err = ActivationByName(c.Activation); err != nil {
-				return nil, fmt.Errorf("altmin: layer %s: %w", c.Name, err)
+		if i < m.top() {
+			if l.act, err = m.activation(i); err != nil {
+				return nil, err
 			}
 			if l.act.Preimage == nil {
 				return nil, fmt.Errorf("altmin: layer %s: %s needs the inverse of activation %s\nhint: relu, leaky-relu, hard-tanh, tanh, sigmoid, softplus and identity have one", c.Name, name, c.Activation)
 			}
-			l.a, l.aOld = tensor.New[T](net.Examples, c.Out), tensor.New[T](net.Examples, c.Out)
+			l.a, l.aOld = tensor.New[T](m.examples, c.Out), tensor.New[T](m.examples, c.Out)
 		}
 		m.layers = append(m.layers, l)
 	}
@@ -105,17 +101,11 @@ func NewMDLAM[T tensor.Float](env optim.Env, o LAMOptions) (*MDLAM[T], error) {
 
 // Step makes one iteration. The batch must be the whole of the training data, in the same order each time.
 func (m *MDLAM[T]) Step(ctx context.Context, f *objective.Objective[T]) (optim.Report, error) {
-	if err := ctx.Err(); err != nil {
+	x, y, err := m.bind(ctx, f, func(i int) *affine[T] { return &m.layers[i].affine })
+	if err != nil {
 		return optim.Report{}, err
 	}
-	net, ok := f.Function().(objective.Layered[T])
-	if !ok {
-		return optim.Report{}, fmt.Errorf("altmin: mdlam needs the layers of a network: %w", objective.ErrUnsupported)
-	}
-	x, y := net.Batch()
-	if err := m.begin(net, f.Params(), x, y); err != nil {
-		return optim.Report{}, err
-	}
+	m.begin(x, y)
 	next := (1 + math.Sqrt(1+4*m.s*m.s)) / 2
 	omega := 0.0
 	if m.o.Momentum {
@@ -131,7 +121,7 @@ func (m *MDLAM[T]) Step(ctx context.Context, f *objective.Objective[T]) (optim.R
 		mark := m.ws.Mark()
 		c := m.ws.New(l.z.Shape())
 		l.addBias(m.ws, c, l.m)
-		if i == len(m.layers)-1 {
+		if i == m.top() {
 			m.out.minimize(m.ws, l.z, c, m.o.Rho, y)
 		} else {
 			confine(m.ws, l.act, l.z, c, l.a, m.epsilon)
@@ -148,7 +138,7 @@ func (m *MDLAM[T]) Step(ctx context.Context, f *objective.Objective[T]) (optim.R
 // mu returns the weight decay.
 func (m *MDLAM[T]) mu() float64 {
 	if m.o.Engine == Exact {
-		return m.o.Mu * m.o.Rho * float64(m.layers[0].z.Shape().Dim(0))
+		return m.o.Mu * m.o.Rho * float64(m.examples)
 	}
 	return m.o.Mu
 }
@@ -312,36 +302,18 @@ func confine[T tensor.Float](ws *tensor.Workspace[T], act Activation, z, m, a te
 	})
 }
 
-// begin binds the layers to the parameters and the batch; before the first iteration it sets the variables by a forward
-// pass, and z_L to 1 at the label and −1 elsewhere.
-func (m *MDLAM[T]) begin(net objective.Layered[T], params []T, x tensor.Tensor[T], y nn.Target[T]) error {
-	n := m.layers[0].z.Shape().Dim(0)
-	if x.Shape().Dim(0) != n {
-		return fmt.Errorf("altmin: mdlam was made for %d examples and given a batch of %d\nhint: it trains on all examples at once: set the batch to the number of training examples", n, x.Shape().Dim(0))
-	}
-	if m.out == nil {
-		out, err := newOutput(net.Loss(), m.o.FISTA)
-		if err != nil {
-			return err
-		}
-		m.out = out
-		for i, l := range m.layers {
-			c := m.chain[i]
-			l.w = nn.View(m.layout, params, c.Weight)
-			if c.Bias >= 0 {
-				l.b = nn.View(m.layout, params, c.Bias).Data()
-			}
-		}
-	}
-	m.layers[0].in = x.Reshape(n, m.chain[0].In)
+// begin takes up the batch; before the first iteration it sets the variables by a forward pass, and z_L to 1 at the label and −1
+// elsewhere.
+func (m *MDLAM[T]) begin(x tensor.Tensor[T], y nn.Target[T]) {
+	m.layers[0].in = x
 	if m.iterations > 0 {
-		return nil
+		return
 	}
 	for i, l := range m.layers {
 		l.multiply(m.ws, l.in)
 		l.addBias(m.ws, l.z, l.m)
 		tensor.Copy(m.ws, l.wOld, l.w)
-		if i == len(m.layers)-1 {
+		if i == m.top() {
 			startOutput(l.z, y)
 		} else {
 			apply(m.ws, l.act, l.a, l.z)
@@ -349,12 +321,11 @@ func (m *MDLAM[T]) begin(net objective.Layered[T], params []T, x tensor.Tensor[T
 		}
 	}
 	m.value = m.objective(y)
-	return nil
 }
 
 // objective returns F.
 func (m *MDLAM[T]) objective(y nn.Target[T]) float64 {
-	sum := m.out.value(m.layers[len(m.layers)-1].z, y)
+	sum := m.out.value(m.layers[m.top()].z, y)
 	for _, l := range m.layers {
 		sum += m.penalty(l)
 	}
@@ -399,7 +370,7 @@ func (m *MDLAM[T]) State() optim.State[T] {
 		name := m.chain[i].Name
 		s = append(s, optim.StateEntry[T]{Name: name + ".z", Vector: l.z.Data()}, optim.StateEntry[T]{Name: name + ".w-old", Vector: l.wOld.Data()},
 			optim.StateEntry[T]{Name: name + ".t", Float: &l.step}, optim.StateEntry[T]{Name: name + ".tau", Float: &l.tau})
-		if i < len(m.layers)-1 {
+		if i < m.top() {
 			s = append(s, optim.StateEntry[T]{Name: name + ".a", Vector: l.a.Data()}, optim.StateEntry[T]{Name: name + ".a-old", Vector: l.aOld.Data()})
 		}
 	}

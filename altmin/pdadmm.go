@@ -51,12 +51,9 @@ type PDOptions struct {
 // A layer owns its variables; what it tells its neighbours goes as packed messages, p down and q up; both sides
 // compute the multiplier. Layers run at the same time, and give the same bits as one after another.
 type PDADMM[T tensor.Float] struct {
+	network[T]
 	o      PDOptions
-	chain  []nn.ChainLayer
-	layout *nn.Layout
 	layers []*pdLayer[T]
-	out    *output[T]
-	ws     *tensor.Workspace[T]
 
 	iterations int64
 	bytes      int64   // sent in all iterations
@@ -68,19 +65,18 @@ type PDADMM[T tensor.Float] struct {
 
 // NewPDADMM returns the trainer for a network of the given layers on so many examples.
 func NewPDADMM[T tensor.Float](env optim.Env, o PDOptions) (*PDADMM[T], error) {
-	if err := checkNetwork("pdadmm", env); err != nil {
+	net, err := newNetwork[T]("pdadmm", env, o.FISTA)
+	if err != nil {
 		return nil, err
 	}
-	net := env.Network
-	m := &PDADMM[T]{o: o, chain: net.Chain, layout: env.Layout, ws: tensor.NewWorkspace[T](env.Pool), least: math.Inf(1)}
+	m := &PDADMM[T]{network: net, o: o, least: math.Inf(1)}
 	slope := 0.0
-	n := net.Examples
-	for i, c := range net.Chain {
-		l := &pdLayer[T]{index: i, last: i == len(net.Chain)-1, ws: tensor.NewWorkspace[T](env.Pool)}
-		var err error
+	n := m.examples
+	for i, c := range m.chain {
+		l := &pdLayer[T]{index: i, last: i == m.top(), ws: tensor.NewWorkspace[T](env.Pool)}
 		if !l.last {
-			if l.act, err = ActivationByName(c.Activation); err != nil {
-				return nil, fmt.Errorf("altmin: layer %s: %w", c.Name, err)
+			if l.act, err = m.activation(i); err != nil {
+				return nil, err
 			}
 			slope = max(slope, l.act.Lipschitz)
 		}
@@ -88,6 +84,7 @@ func NewPDADMM[T tensor.Float](env optim.Env, o PDOptions) (*PDADMM[T], error) {
 		l.z = tensor.New[T](n, c.Out)
 		if i > 0 {
 			l.p, l.qIn, l.uIn = tensor.New[T](n, c.In), tensor.New[T](n, c.In), tensor.New[T](n, c.In)
+			l.join(m.layers[i-1])
 		}
 		if !l.last {
 			l.q, l.u = tensor.New[T](n, c.Out), tensor.New[T](n, c.Out)
@@ -124,6 +121,12 @@ type pdLayer[T tensor.Float] struct {
 	sentP, sentQ     message
 
 	fell float64 // what the theory says that this iteration took from the Lagrangian at least
+}
+
+// join opens the boundary with the layer before.
+func (l *pdLayer[T]) join(before *pdLayer[T]) {
+	p, q := make(chan message, 1), make(chan message, 1)
+	l.toPrev, before.fromNext, before.toNext, l.fromPrev = p, p, q, q
 }
 
 // run makes one iteration of the layer.
@@ -239,17 +242,11 @@ func (l *pdLayer[T]) dual(rho float64, u, p, q tensor.Tensor[T]) {
 
 // Step makes one iteration. The batch must be the whole of the training data, in the same order each time.
 func (m *PDADMM[T]) Step(ctx context.Context, f *objective.Objective[T]) (optim.Report, error) {
-	if err := ctx.Err(); err != nil {
+	x, y, err := m.bind(ctx, f, func(i int) *affine[T] { return &m.layers[i].affine })
+	if err != nil {
 		return optim.Report{}, err
 	}
-	net, ok := f.Function().(objective.Layered[T])
-	if !ok {
-		return optim.Report{}, fmt.Errorf("altmin: pdadmm needs the layers of a network: %w", objective.ErrUnsupported)
-	}
-	x, y := net.Batch()
-	if err := m.begin(net, f.Params(), x, y); err != nil {
-		return optim.Report{}, err
-	}
+	m.begin(x, y)
 	done := make(chan struct{}, len(m.layers))
 	for _, l := range m.layers {
 		go func() {
@@ -266,35 +263,12 @@ func (m *PDADMM[T]) Step(ctx context.Context, f *objective.Objective[T]) (optim.
 	return m.report(loss, y), err
 }
 
-// begin binds the layers to the parameters and the batch; before the first iteration it sets the variables by a forward
-// pass, and z_L to 1 at the label and −1 elsewhere.
-func (m *PDADMM[T]) begin(net objective.Layered[T], params []T, x tensor.Tensor[T], y nn.Target[T]) error {
-	n := m.layers[0].z.Shape().Dim(0)
-	if x.Shape().Dim(0) != n {
-		return fmt.Errorf("altmin: pdadmm was made for %d examples and given a batch of %d\nhint: it trains on all examples at once: set the batch to the number of training examples", n, x.Shape().Dim(0))
-	}
-	if m.out == nil {
-		out, err := newOutput(net.Loss(), m.o.FISTA)
-		if err != nil {
-			return err
-		}
-		m.out = out
-		for i, l := range m.layers {
-			c := m.chain[i]
-			l.w = nn.View(m.layout, params, c.Weight)
-			if c.Bias >= 0 {
-				l.b = nn.View(m.layout, params, c.Bias).Data()
-			}
-			if i > 0 {
-				at := m.layers[i-1]
-				p, q := make(chan message, 1), make(chan message, 1)
-				l.toPrev, at.fromNext, at.toNext, l.fromPrev = p, p, q, q
-			}
-		}
-	}
-	m.layers[0].p = x.Reshape(n, m.chain[0].In)
+// begin takes up the batch; before the first iteration it sets the variables by a forward pass, and z_L to 1 at the label and −1
+// elsewhere.
+func (m *PDADMM[T]) begin(x tensor.Tensor[T], y nn.Target[T]) {
+	m.layers[0].p = x
 	if m.iterations > 0 {
-		return nil
+		return
 	}
 	for i, l := range m.layers {
 		if i > 0 {
@@ -316,7 +290,6 @@ func (m *PDADMM[T]) begin(net objective.Layered[T], params []T, x tensor.Tensor[
 		}
 	}
 	m.lagrangian = m.value(y)
-	return nil
 }
 
 // startOutput sets z_L to 1 at the label and −1 elsewhere; to the targets where there are no labels.

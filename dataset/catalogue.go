@@ -74,9 +74,6 @@ type source struct {
 	read         func(*source, Options) (*table, error)
 }
 
-// file returns what the names of a graph's files begin with.
-func (s *source) file() string { return s.graph }
-
 // graphFolder is where the files of graphs are looked for.
 const graphFolder = "graphs"
 

@@ -56,7 +56,7 @@ func OpenGraph(name string, o Options) (*Graph, error) {
 		folder := s.info(o.Dir).Folder
 		return readGraph(s.name, func(ending string) (string, []byte, error) {
 			for _, f := range s.files {
-				if f.name == s.file()+ending {
+				if f.name == s.graph+ending {
 					return f.read(s.name, folder, s.get)
 				}
 			}
